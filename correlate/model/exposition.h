@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/ids.h"
+
+namespace braid {
+
+struct Label {
+  std::string_view name;
+  std::string_view value;
+};
+
+// One exemplar: a measurement and the trace it came from.
+struct ExemplarView {
+  double value = 0;
+  uint64_t time_ns = 0;
+  TraceId trace;
+  uint64_t span = 0;
+  std::span<const Label> extra;  // filtered attributes of an ingested exemplar; first to go at the 128-rune limit
+};
+
+enum class MetricType : uint8_t { kCounter, kGauge, kHistogram, kSummary, kUnknown };
+
+struct FamilyView {
+  std::string_view name;  // without _total, _bucket, ...; a valid metric name
+  std::string_view help;
+  std::string_view unit;  // OpenMetrics UNIT; empty, or a suffix of the name
+  MetricType type = MetricType::kUnknown;
+};
+
+struct HistogramView {
+  std::span<const double> bounds;            // upper bounds, rising, without +Inf
+  std::span<const uint64_t> counts;          // per bucket, not cumulative; bounds.size() + 1 of them
+  double sum = 0;
+  bool has_sum = true;                       // false where negative observations forbid one
+  std::span<const ExemplarView* const> exemplars;  // per bucket, null where none; or empty
+};
+
+struct SummaryView {
+  std::span<const double> quantiles;
+  std::span<const double> values;
+  double sum = 0;
+  uint64_t count = 0;
+};
+
+// Receives metric families one by one; writes one page in one format. A producer calls Family() and then
+// only points of that family, so pages are contiguous by construction. Nothing passed in needs to outlive the call.
+class ExpositionWriter {
+ public:
+  virtual ~ExpositionWriter() = default;
+
+  virtual void Family(const FamilyView& family) = 0;
+
+  // `created_ns` 0: unknown. `exemplar` may be null.
+  virtual void Counter(std::span<const Label> labels, double value, uint64_t created_ns,
+                       const ExemplarView* exemplar) = 0;
+  virtual void Gauge(std::span<const Label> labels, double value) = 0;
+  virtual void Histogram(std::span<const Label> labels, const HistogramView& histogram, uint64_t created_ns) = 0;
+  virtual void Summary(std::span<const Label> labels, const SummaryView& summary, uint64_t created_ns) = 0;
+};
+
+}  // namespace braid

@@ -1,0 +1,41 @@
+# One target per folder; its DEPS are the only folders whose headers it may include.
+# tests/layering_test.py compares every #include with what is declared here.
+
+# braid_library(NAME base_net SRCS a.cc b.cc DEPS braid::base LIBS PkgConfig::ZSTD)
+#   DEPS  our own targets, visible to those who link this one
+#   LIBS  third-party targets
+function(braid_library)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;LIBS" ${ARGN})
+  if(ARG_SRCS)
+    add_library(${ARG_NAME} STATIC ${ARG_SRCS})
+    target_link_libraries(${ARG_NAME} PUBLIC ${ARG_DEPS} ${ARG_LIBS} Threads::Threads)
+  else()
+    add_library(${ARG_NAME} INTERFACE)
+    target_link_libraries(${ARG_NAME} INTERFACE ${ARG_DEPS} ${ARG_LIBS} Threads::Threads)
+  endif()
+  add_library(braid::${ARG_NAME} ALIAS ${ARG_NAME})
+endfunction()
+
+function(braid_binary)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;LIBS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} ${ARG_LIBS} Threads::Threads)
+endfunction()
+
+# braid_test(NAME base_test SRCS ... DEPS ... [LABELS unit])
+# Registered with CTest as one test per executable, so that a run is quick; use
+# --gtest_filter to pick. LABELS default to "unit".
+function(braid_test)
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SRCS;DEPS;LIBS;LABELS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} ${ARG_LIBS}
+    GTest::gmock GTest::gtest_main Threads::Threads)
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
