@@ -144,11 +144,12 @@ struct Store {
   friend bool operator==(const Store&, const Store&) = default;
 };
 
-// One predicate of a rule: `pattern` (RE2, unanchored) finds something in what `on` names.
+// One predicate of a rule: `pattern` (RE2, unanchored) finds something in what `field` names. (Not "on": YAML
+// 1.1 readers take that key for a boolean.)
 struct FilterMatch {
-  enum class On : uint8_t { kAttribute, kResource, kSpanName, kLogBody, kMetricName };
+  enum class Field : uint8_t { kAttribute, kResource, kSpanName, kLogBody, kMetricName };
 
-  On on = On::kAttribute;
+  Field field = Field::kAttribute;
   std::string key;  // the attribute's key, for kAttribute and kResource only
   std::string pattern;
   friend bool operator==(const FilterMatch&, const FilterMatch&) = default;
@@ -159,8 +160,8 @@ struct FilterMatch {
 struct FilterRule {
   enum class Action : uint8_t {
     kDrop,    // the item is gone, counted under the rule's name; later rules do not see it
-    kRedact,  // in values of the attributes named by `keys`, what `pattern` finds becomes `replacement`
-    kRemove,  // the attributes named by `keys` are taken out
+    kRedact,  // in values of the attributes named by `key`, what `pattern` finds becomes `replacement`
+    kRemove,  // the attributes named by `key` are taken out
   };
 
   std::string name;
