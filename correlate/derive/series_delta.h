@@ -80,9 +80,8 @@ struct SeriesDelta {
   std::string labels;
 
   // Events of the window, to be added up.
-  uint64_t overflow_spans = 0;     // counted in an overflow series
-  uint64_t exemplars_refused = 0;  // no slot free under Options::max_exemplars
-  uint64_t labels_truncated = 0;   // series whose service or name was cut to Options::max_value_bytes
+  uint64_t exemplars_refused = 0;  // no slot free under SeriesTable::Options::max_exemplars
+  uint64_t labels_truncated = 0;   // series whose service or name was cut to max_value_bytes
 
   // Empties it, keeping capacity. Only touched cells are visited.
   void Clear();

@@ -26,7 +26,7 @@ struct Selection {
 //
 // Series of different shards are one if their dimensions are equal. Everything kept is an integer, so sums
 // are exact in any order; new series and exemplars are decided in (tick, shard) order, so a replay decides
-// them alike. For that a delta waits until every shard has handed over for its tick, or some shard is
+// them alike. For that a delta waits until every shard has handed over for its tick, or some shard is more than
 // kMaxPending hand-overs ahead of the slowest.
 //
 // Thread rule: any thread. Merging holds the lock for about 50 ns per touched series; Write holds it only to
@@ -62,7 +62,7 @@ class SeriesOwner {
     uint64_t bytes = 0;
   };
 
-  static constexpr size_t kMaxPending = 2;
+  static constexpr size_t kMaxPending = 1;
 
   explicit SeriesOwner(const Options& options);
   ~SeriesOwner();

@@ -47,7 +47,7 @@ class SeriesTable {
     // A longer service or span name is cut, at a character boundary; series that become equal thereby are one.
     size_t max_value_bytes = 1024;
 
-    // Exemplars kept between two hand-overs, 88 bytes each.
+    // Exemplars kept between two hand-overs, 80 bytes each.
     size_t max_exemplars = 32'768;
   };
 
@@ -85,7 +85,11 @@ class SeriesTable {
   // Views live as long as the table.
   Dims dims(Id id) const {
     const Row& row = rows_[id];
-    return {{row.labels, row.service_size}, {row.labels + row.service_size, row.name_size}, row.kind, row.status, row.overflow};
+    return {{row.labels, row.service_size},
+            {row.labels + row.service_size, row.name_size},
+            row.kind,
+            row.status,
+            row.overflow};
   }
 
   void PrefetchCell(Id id) const { __builtin_prefetch(&delta_->cells[id], 1); }
@@ -98,7 +102,6 @@ class SeriesTable {
     cell.bytes += bytes;
     const bool wrapped = __builtin_add_overflow(cell.sum_ns, duration_ns, &cell.sum_ns);
     if (++cell.buckets[bucket] == 0 || wrapped) [[unlikely]] Carry(id, bucket, wrapped);
-    if (id >= first_overflow_) [[unlikely]] CountOverflow(id);
   }
 
   // The fold's clock, for the age of exemplars.
@@ -137,9 +140,10 @@ class SeriesTable {
 
   void Touch(Id id);
   void Carry(Id id, size_t bucket, bool sum);
-  void CountOverflow(Id id);
   Id Overflow(std::string_view service, uint8_t kind, uint8_t status);
-  Id Add(uint64_t hash, std::string_view service, std::string_view name, uint8_t kind, uint8_t status, bool overflow);
+  uint64_t OverflowHash(std::string_view service, uint8_t kind, uint8_t status) const;
+  std::string_view Cut(std::string_view value, bool* cut) const;
+  Id Add(uint64_t hash, const Dims& dims);
   void Place(uint64_t hash, Id id);
   void Grow();
   const char* CopyLabels(std::string_view service, std::string_view name);
@@ -149,13 +153,12 @@ class SeriesTable {
   uint64_t now_ = 0;
   uint64_t last_tick_ = 0;
 
-  // Open addressing, at most two thirds full. Series and overflow series are in separate key spaces of it.
+  // Open addressing, at most two thirds full; overflow series under the hash of their own dimensions.
   std::vector<HashSlot> slots_;
   uint64_t mask_ = 0;
   std::vector<Row> rows_;
-  size_t named_ = 0;
-  size_t overflows_ = 0;
-  Id first_overflow_ = kNone;  // no lower ID is an overflow series
+  size_t named_ = 0;      // rows that are no overflow series
+  size_t overflows_ = 0;  // overflow series with a service
 
   std::vector<std::unique_ptr<char[]>> blocks_;
   size_t block_size_ = 0;
