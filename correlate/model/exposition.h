@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -23,6 +24,24 @@ struct ExemplarView {
 };
 
 enum class MetricType : uint8_t { kCounter, kGauge, kHistogram, kSummary, kUnknown };
+
+inline constexpr std::array<std::string_view, 3> kCounterSuffixes = {"", "_total", "_created"};
+inline constexpr std::array<std::string_view, 5> kHistogramSuffixes = {"", "_bucket", "_sum", "_count", "_created"};
+inline constexpr std::array<std::string_view, 4> kSummarySuffixes = {"", "_sum", "_count", "_created"};
+inline constexpr std::array<std::string_view, 1> kPlainSuffixes = {""};
+
+// What follows a family's name in the names of its samples, and "" for the name itself: no other family of a page
+// may use any of them (OpenMetrics 1.0, "Metric Naming").
+constexpr std::span<const std::string_view> SampleSuffixes(MetricType type) {
+  switch (type) {
+    case MetricType::kCounter: return kCounterSuffixes;
+    case MetricType::kHistogram: return kHistogramSuffixes;
+    case MetricType::kSummary: return kSummarySuffixes;
+    case MetricType::kGauge:
+    case MetricType::kUnknown: return kPlainSuffixes;
+  }
+  return {};
+}
 
 struct FamilyView {
   std::string_view name;  // without _total, _bucket, ...; a valid metric name

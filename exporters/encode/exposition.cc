@@ -64,21 +64,6 @@ size_t Runes(std::string_view text) {
 
 bool IsCount(double value) { return value >= 0 && !std::isinf(value); }
 
-std::span<const std::string_view> Suffixes(MetricType type) {
-  static constexpr std::array<std::string_view, 3> kCounter = {"", "_total", "_created"};
-  static constexpr std::array<std::string_view, 1> kPlain = {""};
-  static constexpr std::array<std::string_view, 5> kHistogram = {"", "_bucket", "_sum", "_count", "_created"};
-  static constexpr std::array<std::string_view, 4> kSummary = {"", "_sum", "_count", "_created"};
-  switch (type) {
-    case MetricType::kCounter: return kCounter;
-    case MetricType::kGauge: return kPlain;
-    case MetricType::kHistogram: return kHistogram;
-    case MetricType::kSummary: return kSummary;
-    case MetricType::kUnknown: return kPlain;
-  }
-  return kPlain;
-}
-
 }  // namespace
 
 std::string_view ExpositionSkipName(ExpositionSkip reason) {
@@ -133,7 +118,7 @@ bool PageWriter::Skip(ExpositionSkip reason) {
 
 // Takes the names of the family's samples, all or none.
 bool PageWriter::Claim(const FamilyView& family) {
-  const std::span<const std::string_view> suffixes = Suffixes(family.type);
+  const std::span<const std::string_view> suffixes = SampleSuffixes(family.type);
   for (const std::string_view suffix : suffixes) {
     if (claimed_.contains(std::string(family.name).append(suffix))) return false;
   }
