@@ -8,8 +8,8 @@
 #else
 #define BRAID_TSA(x)
 #endif
-#define GUARDED_BY(x) BRAID_TSA(guarded_by(x))
-#define REQUIRES_LOCK(x) BRAID_TSA(requires_capability(x))
+#define BRAID_GUARDED_BY(x) BRAID_TSA(guarded_by(x))
+#define BRAID_REQUIRES(x) BRAID_TSA(requires_capability(x))
 
 namespace braid {
 

@@ -11,6 +11,20 @@ std::string_view Batch::ItemBytes(uint32_t offset) const {
   return {p, static_cast<size_t>(length)};
 }
 
+uint16_t Batch::GroupOf(uint32_t offset) const {
+  size_t low = 0;
+  size_t high = groups.size();
+  while (high - low > 1) {
+    const size_t middle = low + (high - low) / 2;
+    if (groups[middle].begin <= offset) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return static_cast<uint16_t>(low);
+}
+
 void BatchRef::Release() {
   Batch* batch = std::exchange(batch_, nullptr);
   if (batch == nullptr) return;

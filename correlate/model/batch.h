@@ -35,6 +35,7 @@ struct BatchResource {
 // One ScopeSpans / ScopeLogs / ScopeMetrics: all of its fields except the items.
 struct BatchGroup {
   uint32_t resource = 0;  // index into Batch::resources
+  uint32_t begin = 0;     // offset of its first byte: groups lie one after the other, so an item's offset names its group
   uint32_t first_range = 0;
   uint32_t range_count = 0;
   uint64_t key = 0;
@@ -64,6 +65,9 @@ class Batch {
 
   // The serialised Span, LogRecord or Metric at an Item's offset.
   std::string_view ItemBytes(uint32_t offset) const;
+
+  // The group of the item at `offset`. REQUIRES: `groups` is in wire order and an item is there.
+  uint16_t GroupOf(uint32_t offset) const;
 
   std::string_view ServiceName(uint16_t group) const { return bytes(resources[groups[group].resource].service_name); }
 
@@ -124,7 +128,7 @@ class BatchPool {
 
   static constexpr size_t kMaxIdle = 1024;
   Mutex mutex_;
-  std::vector<Batch*> idle_ GUARDED_BY(mutex_);
+  std::vector<Batch*> idle_ BRAID_GUARDED_BY(mutex_);
 };
 
 // 128 bits that recognise a repeated request's share of one shard.
@@ -170,7 +174,7 @@ class SlicePool {
 
   static constexpr size_t kMaxIdle = 256;
   Mutex mutex_;
-  std::vector<Slice*> idle_ GUARDED_BY(mutex_);
+  std::vector<Slice*> idle_ BRAID_GUARDED_BY(mutex_);
 };
 
 }  // namespace braid

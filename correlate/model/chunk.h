@@ -58,7 +58,8 @@ class Chunk {
   // the exporter. Shard's thread only.
   struct Encoding {
     std::string key;
-    std::shared_ptr<const Slab> bytes;
+    std::shared_ptr<const Slab> bytes;  // null until the first of its users needs it
+    uint32_t users = 0;                 // lanes that may still need it; the last one takes it away
   };
   mutable std::vector<Encoding> encodings;
 };

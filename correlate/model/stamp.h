@@ -8,6 +8,7 @@ namespace braid::stamp {
 
 // On logs: what their span and trace knew.
 constexpr std::string_view kState = "correlation.state";  // span | trace | orphan
+constexpr std::string_view kReason = "correlation.reason";  // where no span was joined: see UnjoinedReason
 constexpr std::string_view kSpanService = "span.service";
 constexpr std::string_view kSpanName = "span.name";
 constexpr std::string_view kSpanKind = "span.kind";              // internal | server | client | producer | consumer
@@ -24,9 +25,9 @@ constexpr std::string_view kLogsInfo = "log.count.info";
 constexpr std::string_view kLogsDebug = "log.count.debug";  // DEBUG and TRACE
 constexpr std::string_view kFirstError = "log.first_error";  // <= 256 bytes
 
-constexpr std::array kLogKeys = {kState,      kSpanService, kSpanName,    kSpanKind, kSpanDurationMs,
+inline constexpr std::array kLogKeys = {kState,      kReason,      kSpanService, kSpanName,    kSpanKind, kSpanDurationMs,
                                  kSpanStatus, kRootName,    kRootService, kTraceError};
-constexpr std::array kSpanKeys = {kLogsError, kLogsWarn, kLogsInfo, kLogsDebug, kFirstError};
+inline constexpr std::array kSpanKeys = {kLogsError, kLogsWarn, kLogsInfo, kLogsDebug, kFirstError};
 
 constexpr size_t kMaxMessage = 256;
 

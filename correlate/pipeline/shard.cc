@@ -1,0 +1,810 @@
+#include "correlate/pipeline/shard.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/wire.h"
+#include "correlate/model/item.h"
+
+namespace braid::correlate {
+namespace {
+
+namespace rf = record_flags;
+
+constexpr uint32_t kSpanTraceId = 1;  // opentelemetry-proto trace.proto Span
+constexpr uint32_t kSpanName = 5;
+constexpr uint32_t kSpanEnd = 8;
+constexpr size_t kPrefetchAhead = 16;
+constexpr size_t kDecideTogether = 16;
+
+std::string_view LastString(std::string_view message, uint32_t number) {
+  std::string_view found;
+  for (wire::Cursor c(message); c.Next();) {
+    if (c.field().number == number && c.field().type == wire::Type::kBytes) found = c.field().bytes;
+  }
+  return found;
+}
+
+uint64_t LastFixed64(std::string_view message, uint32_t number) {
+  uint64_t found = 0;
+  for (wire::Cursor c(message); c.Next();) {
+    if (c.field().number == number && c.field().type == wire::Type::kFixed64) found = c.field().scalar;
+  }
+  return found;
+}
+
+// 0 error, 1 warn, 2 info, 3 debug: the order of SpanStamp::logs. Unset severity counts as info.
+size_t StampClass(SeverityClass severity) {
+  switch (severity) {
+    case SeverityClass::kError:
+    case SeverityClass::kFatal: return 0;
+    case SeverityClass::kWarn: return 1;
+    case SeverityClass::kUnset:
+    case SeverityClass::kInfo: return 2;
+    case SeverityClass::kTrace:
+    case SeverityClass::kDebug: return 3;
+  }
+  return 2;
+}
+
+SeverityClass SeverityOf(const Record& log) {
+  return static_cast<SeverityClass>((log.batch_and_flags & rf::kSeverityMask) >> rf::kSeverityShift);
+}
+
+Ordinal SpanOfLog(const Record& log) { return static_cast<Ordinal>(log.parent); }
+
+}  // namespace
+
+std::string_view TriggerName(Trigger trigger) {
+  switch (trigger) {
+    case Trigger::kRoot: return "root";
+    case Trigger::kTimeout: return "timeout";
+    case Trigger::kPressure: return "pressure";
+    case Trigger::kBudget: return "budget";
+    case Trigger::kEvicted: return "evicted";
+    case Trigger::kShutdown: return "shutdown";
+    case Trigger::kImmediate: return "immediate";
+  }
+  return "";
+}
+
+Shard::Shard(const Options& options, SlabPool& slabs, BatchPool& batches, ShardOutput& output)
+    : options_(options),
+      slabs_(slabs),
+      batch_pool_(batches),
+      output_(output),
+      window_(options.epoch, options.window),
+      series_(options.series, options.epoch.seed),
+      builder_(options.chunks, slabs, series_),
+      digests_(options.digests),
+      held_logs_(options.logs_wait_for_verdict ? options.decision_max_ticks : options.log_hold_ticks),
+      ledger_(options.sink_takes.size()) {}
+
+Shard::~Shard() = default;
+
+template <typename Fn>
+void Shard::ForSinks(Signal signal, Fn fn) {
+  for (size_t sink = 0; sink < ledger_.size(); ++sink) {
+    if (options_.sink_takes[sink][static_cast<size_t>(signal)]) fn(sink, ledger_[sink][static_cast<size_t>(signal)]);
+  }
+}
+
+void Shard::Apply(InboxRecord record) {
+  ++stats_.records;
+  switch (record.kind) {
+    case InboxRecord::Kind::kSlice:
+      ApplySlice(std::move(record.slice), record.sequence);
+      return;
+    case InboxRecord::Kind::kTick:
+      OnTick(static_cast<uint32_t>(record.value));
+      return;
+    case InboxRecord::Kind::kPressure:
+      pressure_ = static_cast<int>(record.value);
+      if (pressure_ >= 2) {
+        const uint64_t target = (pending_bytes_ + held_logs_.bytes()) / 2;
+        held_logs_.Advance(
+            tick_, held_logs_.hold_ticks(), held_logs_.bytes() / 2,
+            [&](Ordinal o) { return window_.Alive(o) && window_[o].Has(rf::kWaiting); },
+            [&](Ordinal o, HoldQueue::Release) { ReleaseLog(o, UnjoinedReason::kOverBudget); });
+        while (open_traces_ != 0 && pending_bytes_ + held_logs_.bytes() > target) DecideOldest(Trigger::kPressure);
+        for (const Signal signal : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) FlushKept(signal);
+      }
+      return;
+    case InboxRecord::Kind::kEpoch:
+      return;  // Carried from the start by Options; a change comes with a new Shard.
+    case InboxRecord::Kind::kDrain:
+      draining_ = true;
+      while (open_traces_ != 0) DecideOldest(Trigger::kShutdown);
+      held_logs_.Advance(
+          tick_, 0, 0, [&](Ordinal o) { return window_.Alive(o) && window_[o].Has(rf::kWaiting); },
+          [&](Ordinal o, HoldQueue::Release) { ReleaseLog(o, UnjoinedReason::kShutdown); });
+      for (const Signal signal : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) FlushKept(signal);
+      series_.SetNow(tick_);
+      if (SeriesDeltaPtr delta = series_.TakeDelta(tick_)) output_.OnSeries(std::move(delta));
+      return;
+  }
+}
+
+bool Shard::DropsAsDuplicate(const Slice& slice) {
+  if (digests_.Insert(slice.digest, tick_)) return false;
+  ++stats_.duplicate_slices;
+  if (slice.batch->signal == Signal::kTraces) stats_.duplicate_spans += slice.count;
+  ForSinks(slice.batch->signal,
+           [&](size_t, LedgerEntry& entry) { entry.DropHeld(DropReason::kDuplicate, slice.count); });
+  return true;
+}
+
+void Shard::ApplySlice(SlicePtr slice, uint64_t) {
+  ++stats_.slices;
+  const Signal signal = slice->batch->signal;
+  ForSinks(signal, [&](size_t, LedgerEntry& entry) { entry.Accept(slice->count); });
+  if (DropsAsDuplicate(*slice)) return;
+
+  // A million Batches with something alive in them: let the oldest go.
+  while (batches_.full() && open_traces_ != 0) {
+    DecideOldest(Trigger::kBudget);
+    for (const Signal s : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) FlushKept(s);
+  }
+  const uint32_t batch_slot = batches_.Add(slice->batch, static_cast<uint32_t>(slice->items.size()), tick_);
+  const Ordinal first = window_.head();
+  switch (signal) {
+    case Signal::kTraces: FoldSpans(*slice, batch_slot); break;
+    case Signal::kLogs: FoldLogs(*slice, batch_slot); break;
+    case Signal::kMetrics: FoldMetrics(std::move(slice), batch_slot); break;
+  }
+  if (window_.head() != first) {
+    batches_[batch_slot].first = first;
+    batches_[batch_slot].last = window_.head() - 1;
+  }
+  batches_.Release(batch_slot);
+  EnforceBudget();
+}
+
+void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
+  const Batch& batch = *slice.batch;
+  const size_t n = slice.items.size();
+  const char* const body = batch.body.data();
+  hashes_.resize(2 * n);
+  const auto prefetch = [&](size_t i) {
+    const Item& item = slice.items[i];
+    hashes_[2 * i] = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
+    hashes_[2 * i + 1] = window_.SpanHash(item.trace_lo, item.span);
+    window_.traces().Prefetch(hashes_[2 * i]);
+    window_.index().Prefetch(hashes_[2 * i + 1]);
+    series_.Prefetch(item.series);
+    __builtin_prefetch(body + item.offset);
+  };
+  for (size_t i = 0; i < std::min(n, kPrefetchAhead); ++i) prefetch(i);
+  const uint64_t duplicates_before = stats_.duplicate_spans;
+  for (size_t i = 0; i < n; ++i) {
+    if (i + kPrefetchAhead < n) prefetch(i + kPrefetchAhead);
+    FoldSpan(slice.items[i], batch, batch_slot, hashes_[2 * i], hashes_[2 * i + 1]);
+  }
+  stats_.spans += n;
+  const uint64_t duplicates = stats_.duplicate_spans - duplicates_before;
+  if (duplicates != 0) {
+    ForSinks(Signal::kTraces, [&](size_t, LedgerEntry& entry) { entry.DropHeld(DropReason::kDuplicate, duplicates); });
+  }
+}
+
+SeriesTable::Id Shard::SeriesOf(const Item& item, const Batch& batch) {
+  const SeriesTable::Id id = series_.Find(item.series);
+  if (id != SeriesTable::kNone) [[likely]] return id;
+  return series_.Intern(item.series, batch.ServiceName(item.group), LastString(batch.ItemBytes(item.offset), kSpanName),
+                        static_cast<uint8_t>(item.flags & item_flags::kKindMask),
+                        static_cast<uint8_t>((item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift));
+}
+
+// Whether `record` is the span that arrives again: the same ID in the same trace, from the same service and in the
+// same role. (Zipkin's client and server halves share an ID and are two spans.)
+bool Shard::SameSpan(const Record& record, SeriesTable::Id id, const Item& item, const Batch& batch) const {
+  if (record.series == id) return true;
+  const SeriesTable::Dims dims = series_.dims(record.series);
+  return dims.kind == (item.flags & item_flags::kKindMask) && dims.service == batch.ServiceName(item.group);
+}
+
+uint32_t Shard::SlotFor(uint64_t trace_hash, uint32_t tenant, const TraceId& trace) {
+  TraceTable& traces = window_.traces();
+  uint32_t at = traces.Find(trace_hash, tenant, trace);
+  if (at != TraceTable::kNone) {
+    if (traces[at].trace_hi == 0) traces[at].trace_hi = trace.hi;
+    return at;
+  }
+  const Tombstone* stone = traces.FindTombstone(trace_hash, tenant, trace.lo);
+  const Tombstone remembered = stone != nullptr ? *stone : Tombstone{};
+  at = traces.Insert(
+      trace_hash, tenant, trace, tick_, window_.head(), [&](Ordinal o) { return window_.Alive(o); },
+      [&](uint32_t victim) {
+        ++stats_.traces_evicted;
+        Decide(victim, Trigger::kEvicted);
+        ReleaseWaiting(traces[victim], UnjoinedReason::kEvicted);
+      });
+  TraceSlot& slot = traces[at];
+  if (remembered.verdict != Verdict::kUndecided) {
+    slot.verdict = remembered.verdict;
+    slot.error = remembered.error;
+    slot.root_series = remembered.root_series;
+  } else {
+    ++open_traces_;
+    opened_.push_back({at, tick_, static_cast<uint32_t>(trace.lo)});
+  }
+  return at;
+}
+
+Ordinal Shard::Append(const Record& record) {
+  return window_.Append(record, [this](Ordinal oldest) { Retire(oldest); });
+}
+
+// The window forgets this record: whatever is still held for it must be settled first.
+void Shard::Retire(Ordinal ordinal) {
+  Record& record = window_[ordinal];
+  if (!record.Has(rf::kPending)) return;
+  if (record.Has(rf::kLog)) {
+    held_logs_.Forget(record.duration);
+    ReleaseLog(ordinal, UnjoinedReason::kEvicted);
+    return;
+  }
+  const Batch& batch = *batches_[record.batch()].batch;
+  const std::string_view id = LastString(batch.ItemBytes(record.offset), kSpanTraceId);
+  const TraceId trace{LoadBigEndian64(id.data()), LoadBigEndian64(id.data() + 8)};
+  const uint32_t slot =
+      window_.traces().Find(TraceHash(options_.epoch, batch.tenant, trace.lo), batch.tenant, trace);
+  if (slot != TraceTable::kNone) Decide(slot, Trigger::kEvicted);
+}
+
+void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, uint64_t trace_hash,
+                     uint64_t span_hash) {
+  const auto matches = [&](Ordinal o) { return window_.Alive(o) && window_[o].span == item.span; };
+  const Ordinal found = window_.index().Find(span_hash, matches);
+  SeriesTable::Id id = series_.Find(item.series);
+  if (found != 0) {
+    for (Ordinal o = found; matches(o) && !window_[o].Has(rf::kLog); o = window_[o].prev_of_span) {
+      if (SameSpan(window_[o], id, item, batch)) {
+        ++stats_.duplicate_spans;
+        return;
+      }
+    }
+  }
+  if (id == SeriesTable::kNone) id = SeriesOf(item, batch);
+
+  const uint32_t size = static_cast<uint32_t>(batch.ItemBytes(item.offset).size());
+  const uint64_t duration = item.end_ns > item.start_ns ? item.end_ns - item.start_ns : 0;
+  series_.Count(id, duration, size);
+
+  const uint32_t at = SlotFor(trace_hash, batch.tenant, item.trace());
+  TraceSlot& slot = window_.traces()[at];
+  Record record;
+  record.span = item.span;
+  record.parent = item.parent;
+  record.prev_in_trace = slot.head;
+  record.prev_of_span = found;
+  record.batch_and_flags = batch_slot;
+  record.offset = item.offset;
+  record.series = id;
+  record.duration = PackDuration(duration);
+  if ((item.flags & item_flags::kStampCollision) != 0) record.Set(rf::kCollision);
+  const Ordinal ordinal = Append(record);
+  slot.head = ordinal;
+  ++slot.spans;
+  if ((item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift == 2) slot.error = true;
+  const bool local_root = item.parent == 0 || (item.flags & item_flags::kParentRemote) != 0;
+  if (local_root) {
+    if (item.parent == 0 || slot.root_series == 0) {
+      if (!slot.true_root) slot.root_series = id + 1;
+      if (item.parent == 0) slot.true_root = true;
+    }
+    if (!slot.rooted) {
+      slot.rooted = true;
+      if (slot.verdict == Verdict::kUndecided) rooted_.push_back({at, tick_, static_cast<uint32_t>(item.trace_lo)});
+    }
+  }
+  if (window_.index().Put(span_hash, found, ordinal, window_.head(), [&](Ordinal o) { return window_.Alive(o); })) {
+    ++stats_.index_evicted;
+  }
+
+  batches_.Retain(batch_slot);
+  if (options_.spans_wait && slot.verdict == Verdict::kUndecided) {
+    window_[ordinal].Set(rf::kPending);
+    ++slot.pending;
+    slot.pending_bytes += size;
+    pending_bytes_ += size;
+  } else {
+    if (slot.verdict != Verdict::kUndecided) ++stats_.late_spans;
+    OfferExemplar(window_[ordinal], slot, batch.ItemBytes(item.offset));
+    KeptItem kept;
+    kept.trace_lo = item.trace_lo;
+    kept.batch = batch_slot;
+    kept.offset = item.offset;
+    Keep(Signal::kTraces, kept, size);
+  }
+  if (found != 0 && window_.Alive(found) && window_[found].Has(rf::kLog)) JoinWaiting(found, ordinal, slot);
+}
+
+void Shard::JoinWaiting(Ordinal newest_log, Ordinal span, TraceSlot& slot) {
+  const uint64_t span_id = window_[span].span;
+  walked_.clear();
+  for (Ordinal o = newest_log; window_.Alive(o); o = window_[o].prev_of_span) {
+    Record& log = window_[o];
+    if (!log.Has(rf::kLog) || log.span != span_id) break;
+    log.parent = span;
+    if (log.Has(rf::kWaiting)) walked_.emplace_back(0, o);
+  }
+  const bool leave = !options_.logs_wait_for_verdict || slot.verdict != Verdict::kUndecided;
+  for (size_t i = walked_.size(); i-- > 0;) {
+    Record& log = window_[walked_[i].second];
+    ++stats_.logs_joined_waiting;
+    const uint32_t waited = WaitedTicks(walked_[i].second);
+    stats_.join_wait_ticks += waited;
+    ++stats_.join_wait[std::min<size_t>(static_cast<size_t>(std::bit_width(waited)), stats_.join_wait.size() - 1)];
+    if (leave) {
+      held_logs_.Forget(log.duration);
+      KeepLog(log, slot, UnjoinedReason::kNone);
+    }
+  }
+}
+
+uint32_t Shard::WaitedTicks(Ordinal log) const { return tick_ - window_.TickOf(log); }
+
+void Shard::FoldLogs(const Slice& slice, uint32_t batch_slot) {
+  const Batch& batch = *slice.batch;
+  const size_t n = slice.items.size();
+  hashes_.resize(2 * n);
+  const auto prefetch = [&](size_t i) {
+    const Item& item = slice.items[i];
+    hashes_[2 * i] = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
+    hashes_[2 * i + 1] = window_.SpanHash(item.trace_lo, item.span);
+    if (item.trace().valid()) {
+      window_.traces().Prefetch(hashes_[2 * i]);
+      window_.index().Prefetch(hashes_[2 * i + 1]);
+    }
+    __builtin_prefetch(batch.body.data() + item.offset);
+  };
+  for (size_t i = 0; i < std::min(n, kPrefetchAhead); ++i) prefetch(i);
+  for (size_t i = 0; i < n; ++i) {
+    if (i + kPrefetchAhead < n) prefetch(i + kPrefetchAhead);
+    FoldLog(slice.items[i], slice, batch_slot, hashes_[2 * i], hashes_[2 * i + 1]);
+  }
+  stats_.logs += n;
+}
+
+void Shard::FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, uint64_t trace_hash,
+                    uint64_t span_hash) {
+  const Batch& batch = *slice.batch;
+  const uint32_t size = static_cast<uint32_t>(batch.ItemBytes(item.offset).size());
+  batches_.Retain(batch_slot);
+  if (!item.trace().valid() || (item.flags & item_flags::kBadId) != 0) {
+    ++stats_.logs_no_context;
+    if ((item.flags & item_flags::kBadId) != 0) ++stats_.logs_bad_id;
+    KeptItem kept;
+    kept.batch = batch_slot;
+    kept.offset = item.offset;
+    Keep(Signal::kLogs, kept, size);
+    return;
+  }
+
+  const auto matches = [&](Ordinal o) { return window_.Alive(o) && window_[o].span == item.span; };
+  const Ordinal found = item.span != 0 ? window_.index().Find(span_hash, matches) : 0;
+  const bool span_known = found != 0 && !window_[found].Has(rf::kLog);
+  const uint32_t at = SlotFor(trace_hash, batch.tenant, item.trace());
+  TraceSlot& slot = window_.traces()[at];
+  const auto severity = static_cast<SeverityClass>(item.flags & item_flags::kSeverityMask);
+
+  Record record;
+  record.span = item.span;
+  record.parent = span_known ? found : 0;
+  record.prev_in_trace = slot.head;
+  record.prev_of_span = span_known ? 0 : found;
+  record.batch_and_flags = batch_slot | rf::kLog | rf::kPending | static_cast<uint32_t>(severity) << rf::kSeverityShift;
+  record.offset = item.offset;
+  record.series = at;
+  record.duration = size;
+  if ((item.flags & item_flags::kStampCollision) != 0) record.Set(rf::kCollision);
+  const Ordinal ordinal = Append(record);
+  slot.head = ordinal;
+  ++slot.logs;
+  if (severity >= SeverityClass::kError) {
+    slot.error = true;
+    if (item.parent != 0 && slot.verdict == Verdict::kUndecided && options_.spans_wait) {
+      const std::string_view message = batch.bytes(slice.notes[item.parent - 1]);
+      if (note_bytes_ + message.size() <= options_.max_note_bytes) {
+        notes_.emplace(ordinal, std::string(message));
+        note_bytes_ += message.size();
+        window_[ordinal].Set(rf::kNoted);
+      } else {
+        ++stats_.notes_dropped;
+      }
+    }
+  }
+
+  Record& log = window_[ordinal];
+  if (span_known && (!options_.logs_wait_for_verdict || slot.verdict != Verdict::kUndecided)) {
+    ++stats_.logs_joined_at_once;
+    KeepLog(log, slot, UnjoinedReason::kNone);
+    return;
+  }
+  if (item.span == 0) {
+    KeepLog(log, slot, UnjoinedReason::kNoSpanId);
+    return;
+  }
+  if (!span_known && (item.flags & item_flags::kUnsampled) != 0) {
+    KeepLog(log, slot, UnjoinedReason::kUnsampled);
+    return;
+  }
+  if (span_known) {
+    ++stats_.logs_joined_at_once;
+  } else if (window_.index().Put(span_hash, found, ordinal, window_.head(),
+                                 [&](Ordinal o) { return window_.Alive(o); })) {
+    ++stats_.index_evicted;
+  }
+  log.Set(rf::kWaiting);
+  held_logs_.Add(ordinal, size, tick_);
+}
+
+void Shard::FoldMetrics(SlicePtr slice, uint32_t batch_slot) {
+  const Batch& batch = *slice->batch;
+  for (const Item& item : slice->items) {
+    batches_.Retain(batch_slot);
+    KeptItem kept;
+    kept.batch = batch_slot;
+    kept.offset = item.offset;
+    kept.count = static_cast<uint32_t>(item.span);
+    Keep(Signal::kMetrics, kept, batch.ItemBytes(item.offset).size());
+  }
+  stats_.metrics += slice->count;
+  output_.OnMetrics(std::move(slice));
+}
+
+LogStamp Shard::StampFor(const TraceSlot& slot, const Record* span, UnjoinedReason reason) const {
+  LogStamp stamp;
+  stamp.state = span != nullptr ? JoinState::kSpan : slot.spans != 0 ? JoinState::kTrace : JoinState::kOrphan;
+  stamp.reason = span != nullptr ? UnjoinedReason::kNone : reason;
+  stamp.trace_error = slot.error;
+  stamp.root_series = slot.root_series;
+  if (span != nullptr) {
+    stamp.span_series = span->series + 1;
+    stamp.duration = span->duration;
+  }
+  return stamp;
+}
+
+// Moves a log's share of its Batch from the window to the keep list.
+void Shard::KeepLog(Record& record, const TraceSlot& slot, UnjoinedReason reason) {
+  const Ordinal span = SpanOfLog(record);
+  const Record* joined = window_.Alive(span) ? &window_[span] : nullptr;
+  if (joined == nullptr) ++stats_.logs_unjoined[static_cast<size_t>(reason)];
+  record.Clear(rf::kPending | rf::kWaiting);
+  KeepList& list = keep(Signal::kLogs);
+  list.log_stamps.push_back(StampFor(slot, joined, reason));
+  KeptItem kept;
+  kept.trace_lo = slot.trace_lo;
+  kept.batch = record.batch();
+  kept.offset = record.offset;
+  kept.stamp = static_cast<uint32_t>(list.log_stamps.size());
+  kept.collision = record.Has(rf::kCollision);
+  Keep(Signal::kLogs, kept, record.duration);
+}
+
+// A log leaves the hold queue without having been joined to leave earlier. (One that waits for the verdict may know
+// its span.)
+void Shard::ReleaseLog(Ordinal ordinal, UnjoinedReason reason) {
+  Record& record = window_[ordinal];
+  KeepLog(record, window_.traces()[record.series], reason);
+}
+
+// Lets go of a trace's waiting logs: its slot is about to be another's.
+void Shard::ReleaseWaiting(const TraceSlot& slot, UnjoinedReason reason) {
+  for (Ordinal o = slot.head; window_.Alive(o); o = window_[o].prev_in_trace) {
+    Record& record = window_[o];
+    if (!record.Has(rf::kWaiting)) continue;
+    held_logs_.Forget(record.duration);
+    KeepLog(record, slot, reason);
+  }
+}
+
+void Shard::OfferExemplar(const Record& record, const TraceSlot& slot, std::string_view span) {
+  if (!options_.exemplars) return;
+  const uint64_t duration = UnpackDuration(record.duration);
+  if (!series_.Wants(record.series, duration, slot.error)) return;
+  Exemplar exemplar;
+  exemplar.duration_ns = duration;
+  exemplar.time_ns = LastFixed64(span, kSpanEnd);
+  exemplar.trace = slot.trace();
+  exemplar.span = record.span;
+  exemplar.failing = slot.error;
+  series_.Offer(record.series, exemplar);
+}
+
+void Shard::Decide(uint32_t at, Trigger trigger) {
+  TraceSlot& slot = window_.traces()[at];
+  if (slot.verdict != Verdict::kUndecided) return;
+  slot.verdict = Verdict::kKeep;
+  --open_traces_;
+  ++stats_.verdicts[static_cast<size_t>(trigger)];
+  const bool release_logs =
+      options_.logs_wait_for_verdict || trigger == Trigger::kEvicted || trigger == Trigger::kShutdown;
+
+  // Newest first; turned round below, so that items leave in order of arrival.
+  std::vector<std::pair<uint32_t, Ordinal>>& walked = chain_;
+  walked.clear();
+  span_logs_.clear();
+  for (Ordinal o = slot.head; window_.Alive(o); o = window_[o].prev_in_trace) {
+    const Record& record = window_[o];
+    __builtin_prefetch(&window_[record.prev_in_trace]);
+    walked.emplace_back(0, o);
+    if (record.Has(rf::kLog) && SpanOfLog(record) != 0) span_logs_.emplace_back(SpanOfLog(record), o);
+  }
+  if (span_logs_.size() > 1) std::sort(span_logs_.begin(), span_logs_.end());
+
+  pending_bytes_ -= slot.pending_bytes;
+  const uint64_t mean = slot.pending != 0 ? slot.pending_bytes / slot.pending : 0;
+  slot.pending = 0;
+  slot.pending_bytes = 0;
+
+  KeepList& list = keep(Signal::kTraces);
+  for (size_t i = walked.size(); i-- > 0;) {
+    const Ordinal ordinal = walked[i].second;
+    Record& record = window_[ordinal];
+    if (record.Has(rf::kLog)) {
+      if (record.Has(rf::kWaiting) && release_logs) {
+        held_logs_.Forget(record.duration);
+        KeepLog(record, slot,
+                trigger == Trigger::kEvicted    ? UnjoinedReason::kEvicted
+                : trigger == Trigger::kShutdown ? UnjoinedReason::kShutdown
+                                                : UnjoinedReason::kNoSpan);
+      }
+      continue;
+    }
+    if (!record.Has(rf::kPending)) continue;
+    record.Clear(rf::kPending);
+    OfferExemplar(record, slot, batches_[record.batch()].batch->ItemBytes(record.offset));
+    KeptItem kept;
+    kept.trace_lo = slot.trace_lo;
+    kept.batch = record.batch();
+    kept.offset = record.offset;
+    if (!span_logs_.empty()) {
+      auto log = std::lower_bound(span_logs_.begin(), span_logs_.end(), std::pair<Ordinal, Ordinal>(ordinal, 0));
+      if (log != span_logs_.end() && log->first == ordinal) {
+        SpanStamp stamp;
+        for (; log != span_logs_.end() && log->first == ordinal; ++log) {
+          const Record& joined = window_[log->second];
+          ++stamp.logs[StampClass(SeverityOf(joined))];
+          if (joined.Has(rf::kNoted) && stamp.message_size == 0) {
+            if (const auto note = notes_.find(log->second); note != notes_.end()) {
+              stamp.message_at = static_cast<uint32_t>(list.text.size());
+              stamp.message_size = static_cast<uint32_t>(note->second.size());
+              list.text += note->second;
+            }
+          }
+        }
+        list.span_stamps.push_back(stamp);
+        kept.stamp = static_cast<uint32_t>(list.span_stamps.size());
+        kept.collision = record.Has(rf::kCollision);
+      }
+    }
+    Keep(Signal::kTraces, kept, mean);
+  }
+  for (const auto& [unused, ordinal] : walked) {
+    Record& record = window_[ordinal];
+    if (!record.Has(rf::kNoted)) continue;
+    record.Clear(rf::kNoted);
+    if (const auto note = notes_.find(ordinal); note != notes_.end()) {
+      note_bytes_ -= note->second.size();
+      notes_.erase(note);
+    }
+  }
+}
+
+void Shard::DecideDue() {
+  const uint32_t settle = pressure_ >= 1 ? options_.settle_ticks / 2 : options_.settle_ticks;
+  const uint32_t longest = pressure_ >= 1 ? options_.decision_max_ticks / 2 : options_.decision_max_ticks;
+  const auto current = [&](const Opened& entry) {
+    const TraceSlot& slot = window_.traces()[entry.slot];
+    return slot.verdict == Verdict::kUndecided && static_cast<uint32_t>(slot.trace_lo) == entry.trace;
+  };
+  while (!rooted_.empty() && tick_ - rooted_.front().tick >= settle) {
+    // The lines of the next ones are on their way while this one is worked on.
+    if (rooted_.size() > kDecideTogether) Touch(rooted_[kDecideTogether].slot);
+    const Opened entry = rooted_.front();
+    rooted_.pop_front();
+    if (current(entry)) Decide(entry.slot, Trigger::kRoot);
+  }
+  while (!opened_.empty()) {
+    const Opened entry = opened_.front();
+    const bool live = current(entry) && window_.traces()[entry.slot].opened_tick == entry.tick;
+    if (live && tick_ - entry.tick < longest) break;
+    opened_.pop_front();
+    if (live) Decide(entry.slot, Trigger::kTimeout);
+  }
+  if (opened_.size() > 4096 && opened_.size() > 2 * open_traces_) {
+    opened_.Compact([&](const Opened& entry) {
+      return current(entry) && window_.traces()[entry.slot].opened_tick == entry.tick;
+    });
+  }
+}
+
+void Shard::DecideOldest(Trigger trigger) {
+  while (!opened_.empty()) {
+    const Opened entry = opened_.front();
+    opened_.pop_front();
+    const TraceSlot& slot = window_.traces()[entry.slot];
+    if (slot.verdict != Verdict::kUndecided || static_cast<uint32_t>(slot.trace_lo) != entry.trace ||
+        slot.opened_tick != entry.tick) {
+      continue;
+    }
+    if (opened_.size() > kDecideTogether) Touch(opened_[kDecideTogether].slot);
+    Decide(entry.slot, trigger);
+    return;
+  }
+  open_traces_ = 0;
+}
+
+void Shard::Touch(uint32_t slot) const {
+  const TraceSlot& trace = window_.traces()[slot];
+  __builtin_prefetch(&window_[trace.head]);
+}
+
+void Shard::EnforceBudget() {
+  if (pending_bytes_ + held_logs_.bytes() <= options_.max_pending_bytes) return;
+  if (held_logs_.bytes() > options_.max_pending_bytes / 2) {
+    held_logs_.Advance(
+        tick_, held_logs_.hold_ticks(), options_.max_pending_bytes / 2,
+        [&](Ordinal o) { return window_.Alive(o) && window_[o].Has(rf::kWaiting); },
+        [&](Ordinal o, HoldQueue::Release) { ReleaseLog(o, UnjoinedReason::kOverBudget); });
+  }
+  while (pending_bytes_ != 0 && open_traces_ != 0 &&
+         pending_bytes_ + held_logs_.bytes() > options_.max_pending_bytes) {
+    DecideOldest(Trigger::kBudget);
+  }
+}
+
+void Shard::OnTick(uint32_t tick) {
+  const uint32_t before = tick_;
+  tick_ = tick;
+  series_.SetNow(tick);
+  window_.Advance(tick, [this](Ordinal oldest) { Retire(oldest); });
+  const uint32_t hold = pressure_ >= 1 ? held_logs_.hold_ticks() / 2 : held_logs_.hold_ticks();
+  held_logs_.Advance(
+      tick, hold, options_.max_pending_bytes / 2,
+      [&](Ordinal o) { return window_.Alive(o) && window_[o].Has(rf::kWaiting); },
+      [&](Ordinal o, HoldQueue::Release why) {
+        ReleaseLog(o, why == HoldQueue::Release::kExpired ? UnjoinedReason::kNoSpan : UnjoinedReason::kOverBudget);
+      });
+  DecideDue();
+  for (const Signal signal : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) {
+    const KeepList& list = keep(signal);
+    if (!list.items.empty() && tick - list.since_tick >= options_.chunk_age_ticks) FlushKept(signal);
+  }
+  if (tick / kSeriesTicks != before / kSeriesTicks) {
+    if (SeriesDeltaPtr delta = series_.TakeDelta(tick)) output_.OnSeries(std::move(delta));
+  }
+}
+
+void Shard::Keep(Signal signal, const KeptItem& item, uint64_t bytes) {
+  KeepList& list = keep(signal);
+  if (list.items.empty()) list.since_tick = tick_;
+  list.items.push_back(item);
+  list.bytes += bytes;
+  if (list.items.size() >= options_.chunk_items || list.bytes >= options_.chunks.max_bytes) FlushKept(signal);
+}
+
+void Shard::FlushKept(Signal signal) {
+  KeepList& list = keep(signal);
+  if (list.items.empty()) return;
+  chunks_.clear();
+  builder_.Build(signal, list, batches_, tick_, &chunks_);
+  for (const KeptItem& item : list.items) batches_.Release(item.batch);
+  list.Clear();
+  for (ChunkPtr& chunk : chunks_) {
+    ++stats_.chunks;
+    chain_digest_ = Mix64(chain_digest_ ^ chunk->count ^ static_cast<uint64_t>(chunk->bytes.size()) << 32);
+    const uint64_t count = chunk->count;
+    ForSinks(signal, [&](size_t sink, LedgerEntry& entry) {
+      entry.Queue(count);
+      if (sink == kInternalSink) entry.Deliver(count);
+    });
+    output_.OnChunk(std::move(chunk));
+  }
+  chunks_.clear();
+}
+
+bool Shard::idle() const {
+  if (pending_bytes_ != 0 || held_logs_.waiting() != 0) return false;
+  return std::all_of(keep_.begin(), keep_.end(), [](const KeepList& list) { return list.items.empty(); });
+}
+
+ShardGauges Shard::gauges() {
+  ShardGauges g;
+  g.window_records = window_.count();
+  g.window_capacity = window_.capacity();
+  g.window_bytes = window_.bytes();
+  g.horizon_ticks = window_.horizon_ticks();
+  g.digest_horizon_ticks = digests_.horizon_ticks(tick_);
+  g.pending_bytes = pending_bytes_ + held_logs_.bytes();
+  g.waiting_logs = held_logs_.waiting();
+  g.open_traces = open_traces_;
+  g.batches = batches_.used();
+  g.series = series_.series();
+  g.series_bytes = series_.bytes();
+  return g;
+}
+
+TraceItems Shard::Collect(const TraceId& trace) const {
+  TraceItems out;
+  const TraceTable& traces = window_.traces();
+  const uint32_t at = traces.Find(TraceHash(options_.epoch, 0, trace.lo), 0, trace);
+  if (at != TraceTable::kNone) {
+    const TraceSlot& slot = traces[at];
+    out.known = true;
+    out.verdict = slot.verdict;
+    out.error = slot.error;
+    out.spans = slot.spans;
+    out.logs = slot.logs;
+    for (Ordinal o = slot.head; window_.Alive(o); o = window_[o].prev_in_trace) {
+      const Record& record = window_[o];
+      if (!record.Has(rf::kPending)) continue;
+      const BatchRef& batch = batches_[record.batch()].batch;
+      const bool log = record.Has(rf::kLog);
+      out.entries.push_back({batch, record.offset, batch->GroupOf(record.offset), log ? Signal::kLogs : Signal::kTraces,
+                             record.Has(rf::kWaiting) && SpanOfLog(record) == 0, log && SpanOfLog(record) != 0});
+    }
+  }
+  for (const Signal signal : {Signal::kTraces, Signal::kLogs}) {
+    const KeepList& list = keep_[static_cast<size_t>(signal)];
+    for (const KeptItem& item : list.items) {
+      if (item.trace_lo != trace.lo || trace.lo == 0) continue;
+      const BatchRef& batch = batches_[item.batch].batch;
+      const bool joined = signal == Signal::kLogs && item.stamp != 0 &&
+                          list.log_stamps[item.stamp - 1].state == JoinState::kSpan;
+      out.entries.push_back({batch, item.offset, batch->GroupOf(item.offset), signal, false, joined});
+    }
+  }
+  return out;
+}
+
+uint64_t Shard::Digest() const {
+  uint64_t h = chain_digest_;
+  const auto mix = [&h](uint64_t word) { h = Mix64(h ^ word) + 0x9e3779b97f4a7c15u; };
+  mix(tick_);
+  mix(window_.floor());
+  mix(window_.head());
+  constexpr uint32_t kPhysical = rf::kBatchSlots - 1;  // where bytes are is not what was done
+  for (Ordinal o = window_.floor(); o != window_.head(); ++o) {
+    const Record& r = window_[o];
+    mix(r.span);
+    mix(r.parent);
+    mix(static_cast<uint64_t>(r.prev_in_trace) << 32 | r.prev_of_span);
+    mix(static_cast<uint64_t>(r.batch_and_flags & ~kPhysical) << 32 | r.series);
+    mix(r.duration);
+  }
+  const TraceTable& traces = window_.traces();
+  for (uint32_t i = 0; i < traces.size(); ++i) {
+    const TraceSlot& slot = traces[i];
+    if (slot.head == 0) continue;
+    mix(slot.trace_hi);
+    mix(slot.trace_lo);
+    mix(static_cast<uint64_t>(slot.head) << 32 | slot.opened_tick);
+    mix(static_cast<uint64_t>(slot.spans) << 32 | slot.logs);
+    mix(static_cast<uint64_t>(slot.pending_bytes) << 32 | slot.root_series);
+    mix(static_cast<uint64_t>(slot.verdict) << 2 | static_cast<uint64_t>(slot.error) << 1 | (slot.rooted ? 1 : 0));
+  }
+  mix(pending_bytes_);
+  mix(held_logs_.bytes());
+  mix(open_traces_);
+  mix(series_.series());
+  for (const uint64_t word : {stats_.spans, stats_.duplicate_spans, stats_.logs, stats_.metrics, stats_.late_spans,
+                              stats_.logs_joined_at_once, stats_.logs_joined_waiting, stats_.join_wait_ticks,
+                              stats_.chunks}) {
+    mix(word);
+  }
+  for (const auto& sink : ledger_) {
+    for (const LedgerEntry& entry : sink) {
+      mix(entry.accepted);
+      mix(entry.held);
+      mix(entry.dropped_total());
+    }
+  }
+  return h;
+}
+
+}  // namespace braid::correlate

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cstdint>
+
+#include "correlate/window/record.h"
+#include "correlate/window/table_memory.h"
+
+namespace braid::correlate {
+
+// Finds the newest Record of a span by a hash of (trace, span): 8 bytes per entry, a 32-bit tag and an Ordinal,
+// eight to a cache line, two candidate lines per key. Nothing is erased: an entry is dead once its
+// Ordinal has left the window, and dead places are taken first.
+//
+// The caller verifies a candidate against its Record; the tag only makes that rare.
+// Two choices keep lines from overflowing at the design's load of 0.75; an insertion that finds all sixteen
+// places alive replaces the oldest and returns true, so that the loss can be counted.
+//
+// Thread rule: one shard's thread.
+class SpanIndex {
+ public:
+  // For a window of `capacity` Records.
+  explicit SpanIndex(size_t capacity);
+
+  void Prefetch(uint64_t hash) const {
+    __builtin_prefetch(&lines_[First(hash)], 1);
+    __builtin_prefetch(&lines_[Second(hash)], 1);
+  }
+
+  // The first candidate Ordinal for which `matches(ordinal)` holds, or 0. `matches` must reject Ordinals that are
+  // outside the window.
+  template <typename Matches>
+  Ordinal Find(uint64_t hash, Matches matches) const;
+
+  // Points the key at `ordinal`, taking the place of `previous` (a result of Find for this hash) if that is
+  // not 0. `alive(ordinal)` tells whether an Ordinal is still in the window.
+  template <typename Alive>
+  bool Put(uint64_t hash, Ordinal previous, Ordinal ordinal, Ordinal newest, Alive alive);
+
+  size_t bytes() const { return lines_.bytes(); }
+
+ private:
+  struct Line {
+    uint32_t tags[8];
+    Ordinal ordinals[8];
+  };
+  static_assert(sizeof(Line) == 64);
+
+  size_t First(uint64_t hash) const { return Reduce(hash); }
+  size_t Second(uint64_t hash) const { return Reduce(hash * 0x9e3779b97f4a7c15u); }
+  size_t Reduce(uint64_t hash) const {
+    return static_cast<size_t>((hash >> 32) * lines_.size() >> 32);
+  }
+  static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash) | 1; }
+
+  TableMemory<Line> lines_;
+};
+
+template <typename Matches>
+Ordinal SpanIndex::Find(uint64_t hash, Matches matches) const {
+  const uint32_t tag = TagOf(hash);
+  for (const size_t at : {First(hash), Second(hash)}) {
+    const Line& line = lines_[at];
+    unsigned hits = 0;
+    for (unsigned i = 0; i < 8; ++i) hits |= static_cast<unsigned>(line.tags[i] == tag) << i;
+    while (hits != 0) {
+      const unsigned i = static_cast<unsigned>(__builtin_ctz(hits));
+      if (matches(line.ordinals[i])) return line.ordinals[i];
+      hits &= hits - 1;
+    }
+  }
+  return 0;
+}
+
+template <typename Alive>
+bool SpanIndex::Put(uint64_t hash, Ordinal previous, Ordinal ordinal, Ordinal newest, Alive alive) {
+  const uint32_t tag = TagOf(hash);
+  Line* const candidates[2] = {&lines_[First(hash)], &lines_[Second(hash)]};
+  if (previous != 0) {
+    for (Line* line : candidates) {
+      for (unsigned i = 0; i < 8; ++i) {
+        if (line->tags[i] == tag && line->ordinals[i] == previous) {
+          line->ordinals[i] = ordinal;
+          return false;
+        }
+      }
+    }
+  }
+  // The emptier of the two lines; the oldest entry where both are full.
+  unsigned alive_mask[2] = {0, 0};
+  for (int which = 0; which < 2; ++which) {
+    for (unsigned i = 0; i < 8; ++i) {
+      const Ordinal o = candidates[which]->ordinals[i];
+      alive_mask[which] |= static_cast<unsigned>(o != 0 && alive(o)) << i;
+    }
+  }
+  const int best = __builtin_popcount(alive_mask[1]) < __builtin_popcount(alive_mask[0]) ? 1 : 0;
+  if (alive_mask[best] != 0xff) {
+    const unsigned i = static_cast<unsigned>(__builtin_ctz(~alive_mask[best]));
+    candidates[best]->tags[i] = tag;
+    candidates[best]->ordinals[i] = ordinal;
+    return false;
+  }
+  Line* oldest_line = candidates[0];
+  unsigned oldest = 0;
+  uint32_t oldest_age = 0;
+  for (Line* line : candidates) {
+    for (unsigned i = 0; i < 8; ++i) {
+      const uint32_t age = newest - line->ordinals[i];
+      if (age >= oldest_age) {
+        oldest_age = age;
+        oldest_line = line;
+        oldest = i;
+      }
+    }
+  }
+  oldest_line->tags[oldest] = tag;
+  oldest_line->ordinals[oldest] = ordinal;
+  return true;
+}
+
+}  // namespace braid::correlate

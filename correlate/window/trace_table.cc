@@ -1,0 +1,63 @@
+#include "correlate/window/trace_table.h"
+
+#include <algorithm>
+
+namespace braid::correlate {
+namespace {
+
+size_t RoundUp(size_t n, size_t multiple) { return std::max((n + multiple - 1) / multiple, size_t{1}) * multiple; }
+
+}  // namespace
+
+TraceTable::TraceTable(const Epoch& epoch, size_t slots, size_t tombstones)
+    : epoch_(epoch),
+      tags_(RoundUp(slots, kBucket)),
+      slots_(RoundUp(slots, kBucket)),
+      tombstones_(RoundUp(tombstones, kTombstoneBucket)) {}
+
+uint32_t TraceTable::Find(uint64_t hash, uint32_t tenant, const TraceId& trace) const {
+  const size_t base = BucketOf(hash) * kBucket;
+  const uint32_t tag = TagOf(hash);
+  unsigned hits = 0;
+  for (unsigned i = 0; i < kBucket; ++i) hits |= static_cast<unsigned>(tags_[base + i] == tag) << i;
+  while (hits != 0) {
+    const auto at = static_cast<uint32_t>(base + static_cast<unsigned>(__builtin_ctz(hits)));
+    const TraceSlot& slot = slots_[at];
+    if (slot.tenant == tenant && slot.trace().SameTrace(trace)) return at;
+    hits &= hits - 1;
+  }
+  return kNone;
+}
+
+const Tombstone* TraceTable::FindTombstone(uint64_t hash, uint32_t tenant, uint64_t trace_lo) const {
+  const size_t base = TombstoneBucketOf(hash) * kTombstoneBucket;
+  for (size_t i = 0; i < kTombstoneBucket; ++i) {
+    const Tombstone& stone = tombstones_[base + i];
+    if (stone.trace_lo == trace_lo && stone.tenant == tenant && stone.verdict != Verdict::kUndecided) return &stone;
+  }
+  return nullptr;
+}
+
+void TraceTable::Bury(const TraceSlot& slot, uint32_t tick) {
+  if (slot.verdict == Verdict::kUndecided) return;
+  const uint64_t hash = TraceHash(epoch_, slot.tenant, slot.trace_lo);
+  const size_t base = TombstoneBucketOf(hash) * kTombstoneBucket;
+  size_t oldest = 0;
+  for (size_t i = 0; i < kTombstoneBucket; ++i) {
+    const Tombstone& stone = tombstones_[base + i];
+    if (stone.verdict == Verdict::kUndecided) {
+      oldest = i;
+      break;
+    }
+    if (stone.tick < tombstones_[base + oldest].tick) oldest = i;
+  }
+  Tombstone& stone = tombstones_[base + oldest];
+  stone.trace_lo = slot.trace_lo;
+  stone.tick = tick;
+  stone.root_series = slot.root_series;
+  stone.tenant = slot.tenant;
+  stone.verdict = slot.verdict;
+  stone.error = slot.error;
+}
+
+}  // namespace braid::correlate
