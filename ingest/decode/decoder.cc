@@ -1,0 +1,417 @@
+#include "ingest/decode/decoder.h"
+
+#define XXH_STATIC_LINKING_ONLY
+#include <simdjson.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/wire.h"
+#include "ingest/decode/explain.h"
+#include "ingest/decode/visitor.h"
+
+namespace braid::ingest {
+namespace {
+
+using visitor::Context;
+using visitor::ShardOut;
+
+// Item::offset is 32 bits, and protobuf itself stops short of 2 GiB.
+constexpr size_t kMaxBody = size_t{0x7fffffff} - 64;
+
+const visitor::Visitor& Choose(Decoder::Isa isa) {
+  const bool avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("bmi") != 0 &&
+                    __builtin_cpu_supports("bmi2") != 0;
+  return isa == Decoder::Isa::kBest && avx2 ? visitor::kAvx2 : visitor::kBaseline;
+}
+
+bool ValidUtf8(const char* bytes, size_t size) { return simdjson::validate_utf8(bytes, size); }
+
+}  // namespace
+
+uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind, int status) {
+  const uint64_t service_hash = XXH3_64bits_withSeed(service.data(), service.size(), epoch.seed);
+  const uint64_t name_hash = XXH3_64bits_withSeed(name.data(), name.size(), epoch.seed);
+  return BRAID_SPAN_SERIES(service_hash, name_hash, static_cast<uint32_t>(kind), static_cast<uint32_t>(status));
+}
+
+class Decoder::Impl {
+ public:
+  Impl(const Epoch& epoch, BatchPool& batches, SlicePool& slices, SlabPool& slabs,
+       std::shared_ptr<const Filter> filter, const Options& options)
+      : options_(options),
+        batches_(batches),
+        slices_(slices),
+        slabs_(slabs),
+        filter_(std::move(filter)),
+        visitor_(Choose(options.isa)) {
+    SetEpoch(epoch);
+  }
+
+  void SetEpoch(const Epoch& epoch) {
+    epoch_ = epoch;
+    XXH3_generateSecret_fromSeed(secret_.data(), epoch.seed);
+    outs_.assign(epoch.shards, {});
+  }
+
+  Result<Submission> Decode(Signal signal, Slab body, uint32_t tenant);
+
+  SlabPool& slabs() { return slabs_; }
+
+ private:
+  // What is known of a Resource{Spans,Logs,Metrics} before its scopes are visited.
+  struct Home {
+    uint32_t first_range = 0;
+    uint32_t range_count = 0;
+    uint64_t key = 0;
+    ByteRange service_name;
+    int index = -1;  // in Batch::resources, once an item is accepted
+    uint32_t fault = visitor::kNowhere;  // offset of the field that condemns all items
+    bool fault_is_deep = false;
+  };
+
+  bool VisitRequest();
+  bool VisitHome(const char* p, const char* end);
+  bool VisitScope(const char* field, const char* p, const char* end, Home* home);
+  void RejectScope(RejectReason reason, uint32_t where);
+
+  void AddRange(uint32_t offset, uint32_t size, uint32_t first);
+  uint64_t KeyOf(uint32_t first_range);
+  uint64_t Hash(const void* bytes, size_t size) const {
+    return visitor_.hash(bytes, size, secret_.data(), epoch_.seed);
+  }
+
+  static Impl* Of(Context* context) { return static_cast<Impl*>(context->owner); }
+  static void Grow(Context* context, uint32_t shard);
+  static void ScopeField(Context* context, uint32_t offset, uint32_t size);
+  static uint64_t Note(Context* context, uint32_t shard, uint32_t offset, uint32_t size);
+
+  void Finish(Submission* submission);
+
+  const Options options_;
+  BatchPool& batches_;
+  SlicePool& slices_;
+  SlabPool& slabs_;
+  const std::shared_ptr<const Filter> filter_;
+  const visitor::Visitor& visitor_;
+  Epoch epoch_;
+  std::array<unsigned char, visitor::kSecretBytes> secret_{};
+
+  // Of the request under way.
+  Signal signal_ = Signal::kTraces;
+  Context context_;
+  Batch* batch_ = nullptr;
+  std::vector<ShardOut> outs_;
+  std::vector<SlicePtr>* shard_slices_ = nullptr;
+  uint32_t scope_first_range_ = 0;
+  bool first_rejected_is_full_ = false;  // the first item turned away was beyond kMaxGroups
+  std::string scratch_;  // contents of split ranges
+};
+
+void Decoder::Impl::Grow(Context* context, uint32_t shard) {
+  Impl* impl = Of(context);
+  SlicePtr& slice = (*impl->shard_slices_)[shard];
+  ShardOut& out = impl->outs_[shard];
+  if (slice == nullptr) slice = impl->slices_.Take();
+  // Items are written in place, so the vector must have them already; what is too much is cut at the end. A recycled Slice
+  // has its capacity, and making 64 empty Items costs less than a copy of each would.
+  auto& items = slice->items;
+  items.resize(std::max<size_t>(out.size + 64, out.size + out.size / 8));
+  out.items = items.data();
+  out.capacity = static_cast<uint32_t>(items.size());
+}
+
+uint64_t Decoder::Impl::Note(Context* context, uint32_t shard, uint32_t offset, uint32_t size) {
+  auto& notes = (*Of(context)->shard_slices_)[shard]->notes;
+  notes.push_back({offset, size});
+  return notes.size();
+}
+
+void Decoder::Impl::ScopeField(Context* context, uint32_t offset, uint32_t size) {
+  Of(context)->AddRange(offset, size, Of(context)->scope_first_range_);
+}
+
+// Appends to the list that began at `first`, or to its last range if that ends here.
+void Decoder::Impl::AddRange(uint32_t offset, uint32_t size, uint32_t first) {
+  auto& ranges = batch_->ranges;
+  if (ranges.size() > first && ranges.back().offset + ranges.back().size == offset) {
+    ranges.back().size += size;
+  } else {
+    ranges.push_back({offset, size});
+  }
+}
+
+uint64_t Decoder::Impl::KeyOf(uint32_t first_range) {
+  const auto& ranges = batch_->ranges;
+  const size_t count = ranges.size() - first_range;
+  if (count == 0) return Hash(nullptr, 0);
+  if (count == 1) return Hash(context_.body + ranges[first_range].offset, ranges[first_range].size);
+  scratch_.clear();
+  for (size_t i = first_range; i < ranges.size(); ++i) scratch_.append(batch_->bytes(ranges[i]));
+  return Hash(scratch_.data(), scratch_.size());
+}
+
+// Export*ServiceRequest: field 1 is the Resource{Spans,Logs,Metrics}; whatever else there is, is dropped with
+// the request itself.
+bool Decoder::Impl::VisitRequest() {
+  const char* p = context_.body;
+  while (p < context_.end) {
+    uint64_t tag;
+    const char* field = p;
+    p = wire::ReadVarint(p, context_.end, &tag);
+    if (p == nullptr || p - field > 5 || tag >> 32 != 0) return false;
+    if (tag != wire::Tag(1, wire::Type::kBytes)) {
+      p = visitor_.skip(&context_, p, context_.end, static_cast<uint32_t>(tag), options_.recursion_limit);
+      if (p == nullptr) return false;
+      continue;
+    }
+    uint64_t size;
+    field = p;
+    p = wire::ReadVarint(p, context_.end, &size);
+    if (p == nullptr || p - field > 5 || size > static_cast<uint64_t>(context_.end - p)) return false;
+    if (!VisitHome(p, p + size)) return false;
+    p += size;
+  }
+  return true;
+}
+
+// Twice over its fields, which are few: first everything but the scopes, because a Resource may follow its scopes
+// or occur twice, and the items need its service and key; then the scopes.
+bool Decoder::Impl::VisitHome(const char* begin, const char* end) {
+  Home home;
+  home.first_range = static_cast<uint32_t>(batch_->ranges.size());
+  context_.service_seen = false;
+  context_.bad_utf8 = false;
+  int scopes = 0;
+  for (const char* p = begin; p < end;) {
+    const char* field = p;
+    uint64_t tag;
+    p = wire::ReadVarint(p, end, &tag);
+    if (p == nullptr || p - field > 5 || tag >> 32 != 0) return false;
+    if ((tag & 7) != 2 || tag >> 3 == 0 || tag >> 3 > 3) {
+      p = visitor_.skip(&context_, p, end, static_cast<uint32_t>(tag), options_.recursion_limit - 1);
+      if (p == nullptr) return false;
+    } else {
+      uint64_t size;
+      const char* length = p;
+      p = wire::ReadVarint(p, end, &size);
+      if (p == nullptr || p - length > 5 || size > static_cast<uint64_t>(end - p)) return false;
+      if (tag >> 3 == 2) {
+        ++scopes;
+        p += size;
+        continue;
+      }
+      bool good = true;
+      if (tag >> 3 == 1) {
+        good = visitor_.resource(&context_, p, p + size);
+        if (!good && !context_.too_deep) return false;
+      } else {
+        good = visitor_.utf8(&context_, p, size);
+      }
+      if ((!good || context_.bad_utf8) && home.fault == visitor::kNowhere) {
+        home.fault = static_cast<uint32_t>(field - context_.body);
+        home.fault_is_deep = context_.too_deep;
+      }
+      context_.too_deep = false;
+      context_.bad_utf8 = false;
+      p += size;
+    }
+    AddRange(static_cast<uint32_t>(field - context_.body), static_cast<uint32_t>(p - field), home.first_range);
+  }
+  if (scopes == 0) {
+    batch_->ranges.resize(home.first_range);
+    return true;
+  }
+  if (context_.service_seen) home.service_name = {context_.service_offset, context_.service_size};
+  home.range_count = static_cast<uint32_t>(batch_->ranges.size()) - home.first_range;
+  home.key = KeyOf(home.first_range);
+  context_.service_hash = Hash(context_.body + home.service_name.offset, home.service_name.size);
+  context_.home_shard = ShardOf(epoch_, home.key);
+
+  for (const char* p = begin; p < end;) {
+    const char* field = p;
+    uint64_t tag;
+    p = wire::ReadVarint(p, end, &tag);
+    if (tag == wire::Tag(2, wire::Type::kBytes)) {
+      uint64_t size;
+      p = wire::ReadVarint(p, end, &size);
+      if (!VisitScope(field, p, p + size, &home)) return false;
+      p += size;
+    } else {
+      p = visitor_.skip(&context_, p, end, static_cast<uint32_t>(tag), options_.recursion_limit - 1);
+    }
+  }
+  if (home.index < 0) batch_->ranges.resize(home.first_range);
+  return true;
+}
+
+// Accepts the scope's items, or takes them all back.
+bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end, Home* home) {
+  context_.group = static_cast<uint16_t>(batch_->groups.size());
+  context_.scope_accepted = 0;
+  context_.scope_items = 0;
+  context_.bad_scope_field = visitor::kNowhere;
+  context_.bad_scope_deep = false;
+  scope_first_range_ = static_cast<uint32_t>(batch_->ranges.size());
+  for (ShardOut& out : outs_) {
+    out.scope_size = out.size;
+    out.scope_count = out.count;
+  }
+
+  bool walked = false;
+  switch (signal_) {
+    case Signal::kTraces: walked = visitor_.scope_spans(&context_, p, end); break;
+    case Signal::kLogs: walked = visitor_.scope_logs(&context_, p, end); break;
+    case Signal::kMetrics: walked = visitor_.scope_metrics(&context_, p, end); break;
+  }
+  if (!walked) return false;
+
+  if (context_.scope_items != 0) {
+    if (home->fault != visitor::kNowhere) {
+      RejectScope(home->fault_is_deep ? RejectReason::kTooDeep : RejectReason::kBadUtf8, home->fault);
+    } else if (context_.bad_scope_field != visitor::kNowhere) {
+      RejectScope(context_.bad_scope_deep ? RejectReason::kTooDeep : RejectReason::kBadUtf8, context_.bad_scope_field);
+    } else if (batch_->groups.size() >= Batch::kMaxGroups) {
+      first_rejected_is_full_ = context_.first_rejected == visitor::kNowhere;
+      RejectScope(RejectReason::kTooManyScopes, static_cast<uint32_t>(field - context_.body));
+    }
+  }
+  if (context_.scope_items == 0) {
+    batch_->ranges.resize(scope_first_range_);
+    return true;
+  }
+  if (home->index < 0) {
+    home->index = static_cast<int>(batch_->resources.size());
+    batch_->resources.push_back({.first_range = home->first_range,
+                                 .range_count = home->range_count,
+                                 .key = home->key,
+                                 .service_name = home->service_name});
+  }
+  batch_->groups.push_back({.resource = static_cast<uint32_t>(home->index),
+                            .first_range = scope_first_range_,
+                            .range_count = static_cast<uint32_t>(batch_->ranges.size()) - scope_first_range_,
+                            .key = KeyOf(scope_first_range_)});
+  return true;
+}
+
+void Decoder::Impl::RejectScope(RejectReason reason, uint32_t where) {
+  context_.rejected[static_cast<size_t>(reason)] += context_.scope_accepted;
+  if (context_.first_rejected == visitor::kNowhere) context_.first_rejected = where;
+  context_.scope_items = 0;
+  for (size_t shard = 0; shard < outs_.size(); ++shard) {
+    ShardOut& out = outs_[shard];
+    if (out.size == out.scope_size) continue;
+    if (signal_ == Signal::kLogs) {
+      auto& notes = (*shard_slices_)[shard]->notes;
+      for (uint32_t i = out.scope_size; i < out.size; ++i) {
+        if (out.items[i].parent != 0) {
+          notes.resize(out.items[i].parent - 1);
+          break;
+        }
+      }
+    }
+    out.size = out.scope_size;
+    out.count = out.scope_count;
+  }
+}
+
+Result<Submission> Decoder::Impl::Decode(Signal signal, Slab body, uint32_t tenant) {
+  if (body.size() > kMaxBody) return ResourceExhausted("request is larger than 2 GiB");
+
+  Submission submission;
+  submission.batch = batches_.Take();
+  submission.slices.resize(epoch_.shards);
+  batch_ = &submission.batch.mutable_batch();
+  batch_->signal = signal;
+  batch_->tenant = tenant;
+  batch_->body = std::move(body);
+  shard_slices_ = &submission.slices;
+  signal_ = signal;
+  first_rejected_is_full_ = false;
+  std::fill(outs_.begin(), outs_.end(), ShardOut{});
+
+  context_ = Context{};
+  context_.body = batch_->body.data();
+  context_.end = context_.body + batch_->body.size();
+  context_.epoch = epoch_;
+  context_.tenant = tenant;
+  context_.recursion_limit = options_.recursion_limit;
+  context_.secret = secret_.data();
+  context_.shards = outs_.data();
+  context_.owner = this;
+  context_.grow = Grow;
+  context_.scope_field = ScopeField;
+  context_.note = Note;
+  context_.valid_utf8 = ValidUtf8;
+
+  if (!VisitRequest()) {
+    std::string message = ExplainFraming(signal, batch_->bytes(), options_.recursion_limit);
+    return InvalidArgument(message.empty() ? "malformed request" : std::move(message));
+  }
+  Finish(&submission);
+  return submission;
+}
+
+void Decoder::Impl::Finish(Submission* submission) {
+  // Offsets and payload hashes are in the Items; what is not are the groups they belong to.
+  scratch_.clear();
+  const auto add = [this](uint64_t word) { scratch_.append(reinterpret_cast<const char*>(&word), sizeof word); };
+  add(uint64_t{batch_->tenant} << 8 | static_cast<uint64_t>(signal_));
+  for (const BatchResource& resource : batch_->resources) add(resource.key);
+  for (const BatchGroup& group : batch_->groups) {
+    add(group.resource);
+    add(group.key);
+  }
+  const visitor::Digest128 tables = visitor_.digest(scratch_.data(), scratch_.size(), secret_.data(), epoch_.seed);
+
+  for (size_t shard = 0; shard < outs_.size(); ++shard) {
+    SlicePtr& slice = submission->slices[shard];
+    const ShardOut& out = outs_[shard];
+    if (slice == nullptr) continue;
+    if (out.size == 0) {
+      slice.reset();
+      continue;
+    }
+    slice->items.resize(out.size);
+    slice->count = out.count;
+    slice->batch = submission->batch;
+    const visitor::Digest128 items =
+        visitor_.digest(slice->items.data(), out.size * sizeof(Item), secret_.data(), epoch_.seed);
+    slice->digest = {.lo = Mix64(items.lo ^ Mix64(tables.lo + 1)), .hi = Mix64(items.hi ^ Mix64(tables.hi + 2))};
+    submission->items += out.count;
+  }
+
+  for (size_t i = 0; i < submission->rejected.size(); ++i) submission->rejected[i] += context_.rejected[i];
+  if (context_.first_rejected != visitor::kNowhere) {
+    if (first_rejected_is_full_) {
+      submission->first_error =
+          PathOf(signal_, batch_->bytes(), context_.first_rejected) + ": more than 65536 scopes with items";
+    } else {
+      submission->first_error =
+          ExplainItem(signal_, batch_->bytes(), options_.recursion_limit, context_.first_rejected);
+    }
+  }
+}
+
+Decoder::Decoder(const Epoch& epoch, BatchPool& batches, SlicePool& slices, SlabPool& slabs,
+                 std::shared_ptr<const Filter> filter)
+    : Decoder(epoch, batches, slices, slabs, std::move(filter), Options{}) {}
+
+Decoder::Decoder(const Epoch& epoch, BatchPool& batches, SlicePool& slices, SlabPool& slabs,
+                 std::shared_ptr<const Filter> filter, const Options& options)
+    : impl_(std::make_unique<Impl>(epoch, batches, slices, slabs, std::move(filter), options)) {}
+
+Decoder::~Decoder() = default;
+
+Result<Submission> Decoder::Decode(Signal signal, Slab body, uint32_t tenant) {
+  return impl_->Decode(signal, std::move(body), tenant);
+}
+
+void Decoder::SetEpoch(const Epoch& epoch) { impl_->SetEpoch(epoch); }
+
+}  // namespace braid::ingest

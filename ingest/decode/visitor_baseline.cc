@@ -1,0 +1,2 @@
+#define BRAID_VISITOR kBaseline
+#include "ingest/decode/visitor_impl.h"
