@@ -1,0 +1,114 @@
+#pragma once
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "correlate/model/inbox.h"
+#include "correlate/pipeline/shard.h"
+#include "correlate/store/chunk_store.h"
+#include "exporters/lanes/lane.h"
+#include "exporters/sinks/sink_factory.h"
+
+namespace braid::gateway {
+
+// What one core looks like at one instant of its own thread.
+struct CoreSnapshot {
+  struct LaneView {
+    size_t sink = 0;  // index into the account
+    exporters::Lane::Stats stats;
+  };
+
+  std::vector<std::array<LedgerEntry, kSignals>> ledger;
+  correlate::ShardStats stats;
+  correlate::ShardGauges gauges;
+  std::vector<LaneView> lanes;
+  size_t store_bytes = 0;
+  size_t store_chunks = 0;
+  uint64_t store_items = 0;
+  uint64_t store_horizon_tick = 0;
+  uint64_t inbox_items_pushed = 0;
+  uint32_t tick = 0;
+  bool lane_full = false;
+};
+
+// One core thread: a single-threaded loop that runs a share of the connections, one shard, its part of
+// the store, and its lane to each sink. It folds in turns of a few hundred items, so that I/O is never kept waiting long.
+//
+// Thread rule: Start, Post, Wake and Join from anywhere; everything else on the core's own thread.
+// Lifetime: pools, sinks and the background executor outlive it.
+class Core : public correlate::ShardOutput {
+ public:
+  // Where series deltas and arrived metrics go: another thread. Both take over what they are given.
+  struct Background {
+    std::function<void(correlate::SeriesDeltaPtr, uint32_t shard)> series;
+    std::function<void(SlicePtr)> metrics;
+  };
+
+  struct Options {
+    correlate::Shard::Options shard;
+    size_t inbox_records = 1024;  // a power of two
+    size_t store_bytes = 64u << 20;
+  };
+
+  Core(const Options& options, SlabPool& slabs, BatchPool& batches, Background background);
+  ~Core() override;
+
+  boost::asio::io_context& io() { return io_; }
+  Inbox& inbox() { return inbox_; }
+  correlate::Shard& shard() { return shard_; }
+  correlate::ChunkStore& store() { return store_; }
+
+  // Adds the lane of the sink at this index of the account. REQUIRES: not started.
+  void AddLane(size_t sink, exporters::SinkShared& shared);
+
+  void Start(const std::string& thread_name);
+
+  // Runs `task` on the core's thread.
+  template <typename Task>
+  void Post(Task task) {
+    boost::asio::post(io_, std::move(task));
+  }
+
+  // Records may be waiting in the inbox.
+  void Wake();
+
+  CoreSnapshot Snapshot();
+
+  // Stops the lanes, delivering until `deadline`; `done` runs on this thread.
+  void StopLanes(std::chrono::steady_clock::time_point deadline, std::function<void()> done);
+
+  // Ends the loop and waits for the thread.
+  void Join();
+
+  void OnChunk(ChunkPtr chunk) override;
+  void OnSeries(correlate::SeriesDeltaPtr delta) override;
+  void OnMetrics(SlicePtr slice) override;
+
+ private:
+  static constexpr uint64_t kItemsPerTurn = 512;
+
+  struct LaneOf {
+    size_t sink;
+    std::unique_ptr<exporters::Lane> lane;
+  };
+
+  void Turn();
+
+  const uint32_t index_;
+  boost::asio::io_context io_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  Inbox inbox_;
+  Background background_;
+  correlate::ChunkStore store_;
+  correlate::Shard shard_;
+  std::vector<LaneOf> lanes_;
+  std::thread thread_;
+};
+
+}  // namespace braid::gateway
