@@ -112,8 +112,8 @@ class SeriesDeltaPool {
  private:
   const size_t max_deltas_;
   Mutex mutex_;
-  size_t made_ GUARDED_BY(mutex_) = 0;
-  std::vector<SeriesDelta*> idle_ GUARDED_BY(mutex_);
+  size_t made_ BRAID_GUARDED_BY(mutex_) = 0;
+  std::vector<SeriesDelta*> idle_ BRAID_GUARDED_BY(mutex_);
 };
 
 }  // namespace braid::correlate

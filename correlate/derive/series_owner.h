@@ -91,7 +91,7 @@ class SeriesOwner {
 
   const Options options_;
   mutable Mutex mutex_;
-  std::unique_ptr<State> state_ GUARDED_BY(mutex_);
+  std::unique_ptr<State> state_ BRAID_GUARDED_BY(mutex_);
 };
 
 }  // namespace braid::correlate

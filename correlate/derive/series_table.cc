@@ -134,6 +134,19 @@ void SeriesTable::Carry(Id id, size_t bucket, bool sum) {
   if (delta_->cells[id].buckets[bucket] == 0) delta_->carries.push_back({id, static_cast<uint8_t>(bucket)});
 }
 
+bool SeriesTable::Wants(Id id, uint64_t duration_ns, bool failing) const {
+  const SeriesDelta& delta = *delta_;
+  const size_t bucket = latency::Bucket(duration_ns);
+  for (uint32_t at = delta.cells[id].exemplars; at != 0; at = delta.exemplars[at - 1].next) {
+    const SeriesDelta::Slot& slot = delta.exemplars[at - 1];
+    if (slot.bucket != bucket) continue;
+    if (now_ - slot.tick > kExemplarTicks) return true;
+    if (failing != slot.exemplar.failing) return failing;
+    return duration_ns >= slot.exemplar.duration_ns;
+  }
+  return true;
+}
+
 void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
   SeriesDelta& delta = *delta_;
   SeriesDelta::Cell& cell = delta.cells[id];

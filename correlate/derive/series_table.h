@@ -107,6 +107,10 @@ class SeriesTable {
   // The fold's clock, for the age of exemplars.
   void SetNow(uint64_t tick) { now_ = tick; }
 
+  // Whether Offer() of a span this slow would change anything, so that the rest of the exemplar need not be
+  // fetched in vain. May say yes to one that turns out equal.
+  bool Wants(Id id, uint64_t duration_ns, bool failing) const;
+
   // A span of a kept trace, at its verdict. Replaces the bucket's exemplar if it tells more or that one is
   // older than kExemplarTicks.
   void Offer(Id id, const Exemplar& exemplar);

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "correlate/model/batch.h"
+#include "correlate/model/exposition.h"
+
+namespace braid::correlate {
+
+// Why a data point that arrived is forwarded, but not re-exposed.
+enum class NotExposed : uint8_t {
+  kExponential,  // an exponential histogram
+  kType,         // its family is known as another type
+  kUnit,         // its family is known with another unit
+  kName,         // one of its samples would carry the name of another family's
+  kReserved,     // its name belongs to Braid's own or derived metrics
+  kBadName,      // nothing of its name is left as a metric name
+  kBadPoint,     // no value, no temporality, or buckets that do not fit their bounds
+  kOutOfOrder,   // not newer than what is known of its series
+  kCap,          // max_series, max_bytes or max_labels
+};
+constexpr int kNotExposedReasons = 9;
+std::string_view NotExposedName(NotExposed reason);
+
+// The metrics that senders push over OTLP, kept as their latest state for re-exposition.
+//
+// Names and labels follow OpenTelemetry's rules for Prometheus: see PrometheusMetricName; service.name and
+// service.namespace make `job`, service.instance.id makes `instance`, the scope's name and version become
+// otel_scope_name and otel_scope_version, and the resource's other attributes one target_info series. Delta sums and
+// histograms are added up from their first point on. Monotonic sums are counters, others gauges.
+//
+// A family has the type, unit and help of whoever sent it first. A point that contradicts type or unit is not
+// exposed, one with another help is; both are counted. A series leaves when nothing refreshes it for kStaleTicks, or
+// when its sender says that it ended; a family leaves with its last series.
+//
+// Thread rule: any thread; one short critical section per Apply, and per family in Write.
+// Time rule: Advance(), from Tick records. Nothing is decided by the points' own times but their order.
+// Bound: max_series and max_bytes (labels, points and exemplars, as estimated); counted under NotExposed::kCap.
+class MetricIngest {
+ public:
+  struct Options {
+    size_t max_series = 100'000;
+    size_t max_bytes = 64u << 20;
+    size_t max_labels = 64;
+
+    // A longer label value is cut, at a character boundary.
+    size_t max_value_bytes = 2048;
+
+    bool target_info = true;
+
+    // Families that others put on the page.
+    std::vector<std::string> reserved_prefixes = {"braid_", "traces_spanmetrics_", "traces_span_metrics_",
+                                                  "traces_service_graph_"};
+    std::vector<std::string> reserved_names;
+
+    // Keys the hashing of labels: the Epoch's.
+    uint64_t seed = 0;
+  };
+
+  struct Stats {
+    uint64_t families = 0;
+    uint64_t series = 0;
+    uint64_t bytes = 0;
+    uint64_t points = 0;  // taken into a series
+    uint64_t expired_series = 0;
+    uint64_t help_conflicts = 0;
+    uint64_t exemplars_dropped = 0;  // on a gauge or a summary, which cannot show one
+    std::array<uint64_t, kNotExposedReasons> not_exposed{};
+  };
+
+  // 5 minutes: Prometheus' own lookback.
+  static constexpr uint64_t kStaleTicks = 6000;
+
+  explicit MetricIngest(const Options& options);
+  ~MetricIngest();
+  MetricIngest(const MetricIngest&) = delete;
+  MetricIngest& operator=(const MetricIngest&) = delete;
+
+  // Takes in the metrics at `items` of a batch of metrics. Keeps nothing of the batch.
+  void Apply(const BatchRef& batch, std::span<const Item> items);
+
+  // The fold's clock; series that went stale leave.
+  void Advance(uint64_t tick);
+
+  // The ingested families. The caller checks Selection::ingested.
+  void Write(ExpositionWriter& writer) const;
+
+  Stats stats() const;
+
+ private:
+  struct State;
+
+  const Options options_;
+  mutable Mutex mutex_;
+  std::unique_ptr<State> state_ BRAID_GUARDED_BY(mutex_);
+};
+
+}  // namespace braid::correlate
