@@ -140,7 +140,7 @@ struct Metrics {
 };
 
 struct Store {
-  uint64_t max_bytes = 128_MiB;
+  uint64_t max_bytes = 128_MiB;  // in the file also as a share of memory.budget, which is the default: 25%
   friend bool operator==(const Store&, const Store&) = default;
 };
 
@@ -205,7 +205,7 @@ struct Retry {
 struct Queue {
   enum class OnFull : uint8_t { kDropOldest, kRefuse };
 
-  uint64_t max_bytes = 64_MiB;
+  uint64_t max_bytes = 64_MiB;  // in the file also as a share of memory.budget, which is the default: 12.5%
   OnFull on_full = OnFull::kDropOldest;
   friend bool operator==(const Queue&, const Queue&) = default;
 };
