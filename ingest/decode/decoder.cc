@@ -78,7 +78,10 @@ class Decoder::Impl {
   bool VisitRequest();
   bool VisitHome(const char* p, const char* end);
   bool VisitScope(const char* field, const char* p, const char* end, Home* home);
-  void RejectScope(RejectReason reason, uint32_t where);
+  void RejectScope(RejectReason reason);
+  void NoteRejected(uint32_t where) {
+    if (context_.first_rejected == visitor::kNowhere) context_.first_rejected = where;
+  }
 
   void AddRange(uint32_t offset, uint32_t size, uint32_t first);
   uint64_t KeyOf(uint32_t first_range);
@@ -223,6 +226,8 @@ bool Decoder::Impl::VisitHome(const char* begin, const char* end) {
     }
     AddRange(static_cast<uint32_t>(field - context_.body), static_cast<uint32_t>(p - field), home.first_range);
   }
+  // Even where no item suffers, the sender is told.
+  if (home.fault != visitor::kNowhere) NoteRejected(home.fault);
   if (scopes == 0) {
     batch_->ranges.resize(home.first_range);
     return true;
@@ -271,14 +276,16 @@ bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end
   }
   if (!walked) return false;
 
+  if (context_.bad_scope_field != visitor::kNowhere) NoteRejected(context_.bad_scope_field);
   if (context_.scope_items != 0) {
     if (home->fault != visitor::kNowhere) {
-      RejectScope(home->fault_is_deep ? RejectReason::kTooDeep : RejectReason::kBadUtf8, home->fault);
+      RejectScope(home->fault_is_deep ? RejectReason::kTooDeep : RejectReason::kBadUtf8);
     } else if (context_.bad_scope_field != visitor::kNowhere) {
-      RejectScope(context_.bad_scope_deep ? RejectReason::kTooDeep : RejectReason::kBadUtf8, context_.bad_scope_field);
+      RejectScope(context_.bad_scope_deep ? RejectReason::kTooDeep : RejectReason::kBadUtf8);
     } else if (batch_->groups.size() >= Batch::kMaxGroups) {
       first_rejected_is_full_ = context_.first_rejected == visitor::kNowhere;
-      RejectScope(RejectReason::kTooManyScopes, static_cast<uint32_t>(field - context_.body));
+      NoteRejected(static_cast<uint32_t>(field - context_.body));
+      RejectScope(RejectReason::kTooManyScopes);
     }
   }
   if (context_.scope_items == 0) {
@@ -299,9 +306,8 @@ bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end
   return true;
 }
 
-void Decoder::Impl::RejectScope(RejectReason reason, uint32_t where) {
+void Decoder::Impl::RejectScope(RejectReason reason) {
   context_.rejected[static_cast<size_t>(reason)] += context_.scope_accepted;
-  if (context_.first_rejected == visitor::kNowhere) context_.first_rejected = where;
   context_.scope_items = 0;
   for (size_t shard = 0; shard < outs_.size(); ++shard) {
     ShardOut& out = outs_[shard];
