@@ -58,13 +58,15 @@ class Demo {
       return 1;
     }
     std::fprintf(talk_, "A made-up shop: %d services, %g requests/s, to %s (seed %llu). Ctrl-C ends it.\n",
-                 demo::kServices, options_.rate, options_.endpoint.c_str(), static_cast<unsigned long long>(seed_));
+                 demo::kServices, options_.rate, options_.endpoint.c_str(),
+                 static_cast<unsigned long long>(seed_));
     std::fflush(talk_);
 
     start_ = steady_clock::now();
     auto next_report = start_ + kReportEvery;
     while (!StopSignal::requested().load() && !Over()) {
-      // The shop's time goes by the monotonic clock, so that a step of the wall clock neither stops nor floods it.
+      // The shop's time goes by the monotonic clock, so that a step of the wall clock neither stops nor
+      // floods it.
       uint64_t elapsed = Elapsed();
       if (options_.duration.count() > 0) elapsed = std::min(elapsed, Nanoseconds(options_.duration));
       shop_.Advance(start_ns_ + elapsed);
@@ -117,12 +119,14 @@ class Demo {
   void Report() {
     const demo::Truth& truth = shop_.truth();
     std::fprintf(talk_, "%s  %llu requests (%llu failed), %llu spans, %llu logs", TimeOfDay().c_str(),
-                 static_cast<unsigned long long>(truth.requests), static_cast<unsigned long long>(truth.failed_requests),
+                 static_cast<unsigned long long>(truth.requests),
+                 static_cast<unsigned long long>(truth.failed_requests),
                  static_cast<unsigned long long>(truth.spans), static_cast<unsigned long long>(truth.logs));
     const OtlpClient::Counts& counts = client_.counts();
     if (const uint64_t lost = counts.failed + delivery_.dropped_items; lost > 0) {
       std::fprintf(talk_, "; %llu items not delivered", static_cast<unsigned long long>(lost));
-      if (!client_.first_failure().ok()) std::fprintf(talk_, " (%s)", client_.first_failure().message().c_str());
+      if (!client_.first_failure().ok())
+        std::fprintf(talk_, " (%s)", client_.first_failure().message().c_str());
     }
     if (shop_.failed_trace().valid()) {
       std::fprintf(talk_, "; a failed one: braid trace %s", ToHex(shop_.failed_trace()).c_str());
@@ -146,8 +150,8 @@ class Demo {
     const double seconds = static_cast<double>(Elapsed()) / 1e9;
     const std::string failed = shop_.failed_trace().valid() ? ToHex(shop_.failed_trace()) : "";
     std::printf("{\"seed\":%llu,\"seconds\":%.3f,%s,\"failed_trace\":\"%s\",\"delivery\":%s}\n",
-                static_cast<unsigned long long>(seed_), seconds, shop_.truth().ToJsonMembers().c_str(), failed.c_str(),
-                boost::json::serialize(delivery).c_str());
+                static_cast<unsigned long long>(seed_), seconds, shop_.truth().ToJsonMembers().c_str(),
+                failed.c_str(), boost::json::serialize(delivery).c_str());
     std::fflush(stdout);
   }
 

@@ -152,7 +152,8 @@ void WriteMetric(wire::Writer& w, const Metric& metric, uint64_t start_ns, uint6
 
 // Resource*{1 resource, 2 scope {1 scope, 2 items}}, the same shape for all signals.
 template <typename Items, typename WriteItem>
-std::string Encode(const Attributes& resource, const std::string& scope, const Items& items, WriteItem write) {
+std::string Encode(const Attributes& resource, const std::string& scope, const Items& items,
+                   WriteItem write) {
   std::string out;
   wire::Writer w(&out);
   const size_t outer = w.Begin(1);
@@ -178,15 +179,20 @@ std::string Encode(const Attributes& resource, const std::string& scope, const I
 
 const char* SeverityText(Severity severity) {
   switch (severity) {
-    case Severity::kDebug: return "DEBUG";
-    case Severity::kInfo: return "INFO";
-    case Severity::kWarn: return "WARN";
-    case Severity::kError: return "ERROR";
+    case Severity::kDebug:
+      return "DEBUG";
+    case Severity::kInfo:
+      return "INFO";
+    case Severity::kWarn:
+      return "WARN";
+    case Severity::kError:
+      return "ERROR";
   }
   return "";
 }
 
-std::string EncodeSpans(const Attributes& resource, const std::string& scope, const std::vector<Span>& spans) {
+std::string EncodeSpans(const Attributes& resource, const std::string& scope,
+                        const std::vector<Span>& spans) {
   return Encode(resource, scope, spans, WriteSpan);
 }
 
@@ -194,8 +200,8 @@ std::string EncodeLogs(const Attributes& resource, const std::string& scope, con
   return Encode(resource, scope, logs, WriteLog);
 }
 
-std::string EncodeMetrics(const Attributes& resource, const std::string& scope, const std::vector<Metric>& metrics,
-                          uint64_t start_ns, uint64_t now_ns) {
+std::string EncodeMetrics(const Attributes& resource, const std::string& scope,
+                          const std::vector<Metric>& metrics, uint64_t start_ns, uint64_t now_ns) {
   return Encode(resource, scope, metrics,
                 [&](wire::Writer& w, const Metric& metric) { WriteMetric(w, metric, start_ns, now_ns); });
 }

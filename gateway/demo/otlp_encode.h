@@ -89,7 +89,7 @@ struct Metric {
 // Serialised Export{Trace,Logs,Metrics}ServiceRequests with one resource and one scope.
 std::string EncodeSpans(const Attributes& resource, const std::string& scope, const std::vector<Span>& spans);
 std::string EncodeLogs(const Attributes& resource, const std::string& scope, const std::vector<Log>& logs);
-std::string EncodeMetrics(const Attributes& resource, const std::string& scope, const std::vector<Metric>& metrics,
-                          uint64_t start_ns, uint64_t now_ns);
+std::string EncodeMetrics(const Attributes& resource, const std::string& scope,
+                          const std::vector<Metric>& metrics, uint64_t start_ns, uint64_t now_ns);
 
 }  // namespace braid::gateway::demo

@@ -11,10 +11,13 @@ constexpr std::array<uint64_t, kSignals> kExportEvery = {kSecond, kSecond, 5 * k
 constexpr size_t kMaxExport = 512;  // OTEL_BSP_MAX_EXPORT_BATCH_SIZE
 
 // Advised by the semantic conventions for http.server.request.duration, in seconds.
-const std::vector<double> kBounds = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10};
+const std::vector<double> kBounds = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
+                                     0.5,   0.75, 1,     2.5,  5,     7.5, 10};
 
-constexpr std::array<const char*, kServices> kLanguages = {"nodejs", "java", "go", "python", "dotnet", "java"};
-constexpr std::array<const char*, kServices> kVersions = {"4.2.0", "2.11.3", "1.8.0", "3.0.1", "1.4.7", "2.2.0"};
+constexpr std::array<const char*, kServices> kLanguages = {"nodejs", "java",   "go",
+                                                           "python", "dotnet", "java"};
+constexpr std::array<const char*, kServices> kVersions = {"4.2.0", "2.11.3", "1.8.0",
+                                                          "3.0.1", "1.4.7",  "2.2.0"};
 
 const std::string& Scope(Signal signal) {
   static const std::string kScopes[kSignals] = {"shop.tracing", "shop.logging", "shop.metrics"};
@@ -38,8 +41,8 @@ Shop::Shop(const Options& options, std::function<void(Export)> send)
                       {"telemetry.sdk.language", kLanguages[static_cast<size_t>(i)]}};
     for (size_t signal = 0; signal < kSignals; ++signal) {
       // Every service and signal has its own phase.
-      state.next_export[signal] =
-          options.start_ns + kExportEvery[signal] / (2 * kServices) * (2 * static_cast<uint64_t>(i) + signal % 2 + 1);
+      state.next_export[signal] = options.start_ns + kExportEvery[signal] / (2 * kServices) *
+                                                         (2 * static_cast<uint64_t>(i) + signal % 2 + 1);
     }
   }
   next_arrival_ = options.start_ns + static_cast<uint64_t>(random_.Exponential(1 / options_.rate) * 1e9);
@@ -145,7 +148,8 @@ void Shop::Observe(const Story::ServiceSpan& served) {
                         {"http.response.status_code", int64_t{served.status}}};
   }
   const double seconds = static_cast<double>(span.end_ns - span.start_ns) / 1e9;
-  const auto bucket = static_cast<size_t>(std::lower_bound(kBounds.begin(), kBounds.end(), seconds) - kBounds.begin());
+  const auto bucket =
+      static_cast<size_t>(std::lower_bound(kBounds.begin(), kBounds.end(), seconds) - kBounds.begin());
   ++point.count;
   point.sum += seconds;
   ++point.buckets[bucket];
@@ -156,8 +160,13 @@ std::vector<Metric> Shop::Collect(Service service) {
   std::vector<Metric> metrics;
   ServiceState& state = At(service);
   if (!state.latency.empty()) {
-    Metric latency{"http.server.request.duration", "s", "Duration of HTTP server requests.", Metric::Kind::kHistogram,
-                   kBounds, {}, {}};
+    Metric latency{"http.server.request.duration",
+                   "s",
+                   "Duration of HTTP server requests.",
+                   Metric::Kind::kHistogram,
+                   kBounds,
+                   {},
+                   {}};
     for (auto& [key, point] : state.latency) {
       latency.histogram.push_back(point);
       std::fill(point.exemplars.begin(), point.exemplars.end(), std::nullopt);
@@ -165,11 +174,21 @@ std::vector<Metric> Shop::Collect(Service service) {
     metrics.push_back(std::move(latency));
   }
   if (service == Service::kShipping) {
-    metrics.push_back({"shop.queue.length", "{message}", "Orders that wait for shipping.", Metric::Kind::kGauge, {}, {},
+    metrics.push_back({"shop.queue.length",
+                       "{message}",
+                       "Orders that wait for shipping.",
+                       Metric::Kind::kGauge,
+                       {},
+                       {},
                        {{{{"messaging.destination.name", "orders"}}, queue_length_}}});
   }
   if (service == Service::kCheckout) {
-    metrics.push_back({"shop.orders", "{order}", "Orders by outcome.", Metric::Kind::kCounter, {}, {},
+    metrics.push_back({"shop.orders",
+                       "{order}",
+                       "Orders by outcome.",
+                       Metric::Kind::kCounter,
+                       {},
+                       {},
                        {{{{"outcome", "placed"}}, placed_}, {{{"outcome", "failed"}}, failed_}}});
   }
   return metrics;
@@ -204,7 +223,8 @@ void Shop::Flush(Service service, Signal signal, uint64_t now_ns) {
 
       const std::vector<Metric> metrics = Collect(service);
       for (const Metric& metric : metrics) out.items += metric.histogram.size() + metric.numbers.size();
-      if (out.items > 0) out.request = EncodeMetrics(state.resource, Scope(signal), metrics, options_.start_ns, now_ns);
+      if (out.items > 0)
+        out.request = EncodeMetrics(state.resource, Scope(signal), metrics, options_.start_ns, now_ns);
       break;
     }
   }
@@ -223,7 +243,8 @@ void Shop::Count(const Story& story) {
   }
   truth_.spans += story.spans.size();
   for (const Story::ServiceLog& made : story.logs) {
-    Truth::Logs& logs = truth_.severities[{std::string(kServiceNames[static_cast<size_t>(made.service)]), made.log.severity}];
+    Truth::Logs& logs =
+        truth_.severities[{std::string(kServiceNames[static_cast<size_t>(made.service)]), made.log.severity}];
     ++logs.records;
     if (made.log.span != 0) ++logs.with_span;
   }

@@ -17,9 +17,10 @@
 
 namespace braid::gateway::demo {
 
-// A small made-up shop, as a gateway sees it: six services that each export their own spans, logs and metrics, the way
-// SDKs do. Spans go out when they end, logs when they happen, both collected for a second (or 512 of them);
-// metrics every five. The services' seconds are not the same seconds, so one trace comes in several pieces.
+// A small made-up shop, as a gateway sees it: six services that each export their own spans, logs and
+// metrics, the way SDKs do. Spans go out when they end, logs when they happen, both collected for a second
+// (or 512 of them); metrics every five. The services' seconds are not the same seconds, so one trace comes in
+// several pieces.
 //
 // Time is an input: equal options make equal exports, byte for byte, however Advance() is called.
 //
@@ -46,7 +47,8 @@ class Shop {
   // Everything that happens until then. REQUIRES: not before an earlier call's time.
   void Advance(uint64_t now_ns);
 
-  // No more requests; what is under way is exported at once, some of it before it happened. Then nothing remains.
+  // No more requests; what is under way is exported at once, some of it before it happened. Then nothing
+  // remains.
   void Close();
 
   // Counts requests when they arrive, so it is what was exported once the shop is closed.

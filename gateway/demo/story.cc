@@ -31,7 +31,8 @@ class Teller {
       Serve("GET", "/", "/", [this](int span, uint64_t t) { return Home(span, t); });
     } else if (what < 0.53) {
       const std::string id = Product();
-      Serve("GET", "/product/{id}", "/product/" + id, [&](int span, uint64_t t) { return ShowProduct(span, t, id); });
+      Serve("GET", "/product/{id}", "/product/" + id,
+            [&](int span, uint64_t t) { return ShowProduct(span, t, id); });
     } else if (what < 0.61) {
       const std::string id = Product();
       Serve("GET", "/product/{id}/recommendations", "/product/" + id + "/recommendations",
@@ -44,9 +45,11 @@ class Teller {
       Serve("POST", "/checkout", "/checkout", [this](int span, uint64_t t) { return Checkout(span, t); });
     } else if (what < 0.98) {
       const std::string id = Order();
-      Serve("GET", "/orders/{id}", "/orders/" + id, [&](int span, uint64_t t) { return OrderStatus(span, t, id); });
+      Serve("GET", "/orders/{id}", "/orders/" + id,
+            [&](int span, uint64_t t) { return OrderStatus(span, t, id); });
     } else {
-      Serve("GET", "/healthz", "/healthz", [this](int, uint64_t t) { return Outcome{t + random_.Around(0.2)}; });
+      Serve("GET", "/healthz", "/healthz",
+            [this](int, uint64_t t) { return Outcome{t + random_.Around(0.2)}; });
     }
     return std::move(story_);
   }
@@ -96,10 +99,11 @@ class Teller {
     SpanEvent event;
     event.name = "exception";
     event.time_ns = t;
-    event.attributes = {{"exception.type", type},
-                        {"exception.message", message},
-                        {"exception.stacktrace", type + ": " + message + "\n  at shop." + where + ".handle(" + where +
-                                                     ":" + std::to_string(40 + message.size()) + ")"}};
+    event.attributes = {
+        {"exception.type", type},
+        {"exception.message", message},
+        {"exception.stacktrace", type + ": " + message + "\n  at shop." + where + ".handle(" + where + ":" +
+                                     std::to_string(40 + message.size()) + ")"}};
     Write(span, Severity::kError, t, type + ": " + message, event.attributes);
     SpanAt(span).events.push_back(std::move(event));
   }
@@ -122,8 +126,8 @@ class Teller {
     SpanAt(span).end_ns = outcome.end;
   }
 
-  int OpenServer(Service service, const std::string& method, const std::string& route, const std::string& path,
-                 int parent, uint64_t t) {
+  int OpenServer(Service service, const std::string& method, const std::string& route,
+                 const std::string& path, int parent, uint64_t t) {
     const int span = Open(service, SpanKind::kServer, method + " " + route, parent, t, parent != kNoParent);
     At(span).method = method;
     At(span).route = route;
@@ -141,7 +145,8 @@ class Teller {
   template <typename Work>
   void Serve(const std::string& method, const std::string& route, const std::string& path, Work work) {
     const int span = OpenServer(Service::kFrontend, method, route, path, kNoParent, start_);
-    Add(span, "user_agent.original", random_.Chance(0.7) ? "Mozilla/5.0 (X11; Linux x86_64)" : "shop-app/4.2 (Android)");
+    Add(span, "user_agent.original",
+        random_.Chance(0.7) ? "Mozilla/5.0 (X11; Linux x86_64)" : "shop-app/4.2 (Android)");
     Add(span, "client.address", "203.0.113." + std::to_string(random_.Between(1, 254)));
     const Outcome outcome = work(span, start_ + random_.Around(0.3));
     EndServer(span, outcome);
@@ -153,8 +158,8 @@ class Teller {
 
   // One service calls another over HTTP: a CLIENT span here, a SERVER span there.
   template <typename Work>
-  Outcome Http(int caller, Service to, const std::string& method, const std::string& route, const std::string& path,
-               uint64_t t, Work work) {
+  Outcome Http(int caller, Service to, const std::string& method, const std::string& route,
+               const std::string& path, uint64_t t, Work work) {
     const int client = Open(At(caller).service, SpanKind::kClient, method + " " + route, caller, t);
     Add(client, "http.request.method", method);
     Add(client, "url.template", route);
@@ -191,8 +196,8 @@ class Teller {
     return t + takes;
   }
 
-  uint64_t Query(int caller, const std::string& operation, const std::string& table, const std::string& text, uint64_t t,
-                 double ms, const std::string& error = {}) {
+  uint64_t Query(int caller, const std::string& operation, const std::string& table, const std::string& text,
+                 uint64_t t, double ms, const std::string& error = {}) {
     return Ask(caller, "postgresql", operation, table, text, t, random_.Around(ms), error);
   }
 
@@ -210,20 +215,22 @@ class Teller {
   // --- the endpoints ---
 
   Outcome Home(int root, uint64_t t) {
-    const Outcome list = Http(root, Service::kCatalog, "GET", "/products", "/products", t, [&](int span, uint64_t at) {
-      at = Redis(span, "GET", "products:featured", at);
-      const bool hit = random_.Chance(0.8);
-      Write(span, Severity::kDebug, at, std::string("cache ") + (hit ? "hit" : "miss") + " for products:featured");
-      if (!hit) {
-        const uint64_t from = at;
-        const bool slow = random_.Chance(0.2);
-        at = Query(span, "SELECT", "products", "SELECT * FROM products WHERE featured ORDER BY rank LIMIT 24", at,
-                   slow ? 1'200 : 9);
-        if (slow) WarnSlow(span, from, at, "products");
-        at = Redis(span, "SET", "products:featured", at);
-      }
-      return Outcome{at + random_.Around(0.8)};
-    });
+    const Outcome list =
+        Http(root, Service::kCatalog, "GET", "/products", "/products", t, [&](int span, uint64_t at) {
+          at = Redis(span, "GET", "products:featured", at);
+          const bool hit = random_.Chance(0.8);
+          Write(span, Severity::kDebug, at,
+                std::string("cache ") + (hit ? "hit" : "miss") + " for products:featured");
+          if (!hit) {
+            const uint64_t from = at;
+            const bool slow = random_.Chance(0.2);
+            at = Query(span, "SELECT", "products",
+                       "SELECT * FROM products WHERE featured ORDER BY rank LIMIT 24", at, slow ? 1'200 : 9);
+            if (slow) WarnSlow(span, from, at, "products");
+            at = Redis(span, "SET", "products:featured", at);
+          }
+          return Outcome{at + random_.Around(0.8)};
+        });
     const int render = Open(Service::kFrontend, SpanKind::kInternal, "render home", root, list.end);
     Add(render, "template.name", "home.html");
     const uint64_t end = list.end + random_.Around(4);
@@ -236,28 +243,29 @@ class Teller {
   }
 
   Outcome FetchProduct(int caller, uint64_t t, const std::string& id) {
-    return Http(caller, Service::kCatalog, "GET", "/products/{id}", "/products/" + id, t, [&](int span, uint64_t at) {
-      Add(span, "shop.product.id", id);
-      if (random_.Chance(0.01)) {
-        at = Query(span, "SELECT", "products", "SELECT * FROM products WHERE id = $1", at, 2);
-        Write(span, Severity::kInfo, at, "no product " + id, {{"shop.product.id", id}});
-        return Outcome{at, 404};
-      }
-      at = Redis(span, "GET", "product", at);
-      if (random_.Chance(0.6)) {
-        Write(span, Severity::kDebug, at, "cache hit for product " + id);
-        return Outcome{at + random_.Around(0.5)};
-      }
-      const bool deadlock = random_.Chance(0.05);
-      at = Query(span, "SELECT", "products", "SELECT * FROM products WHERE id = $1", at, deadlock ? 60 : 3,
-                 deadlock ? "deadlock detected" : "");
-      if (deadlock) {
-        Throw(span, at, "PSQLException", "ERROR: deadlock detected, process 4711 waits for ShareLock");
-        return Outcome{at + random_.Around(0.3), 500};
-      }
-      Write(span, Severity::kDebug, at, "loaded product " + id, {{"shop.product.id", id}});
-      return Outcome{at + random_.Around(0.5)};
-    });
+    return Http(
+        caller, Service::kCatalog, "GET", "/products/{id}", "/products/" + id, t, [&](int span, uint64_t at) {
+          Add(span, "shop.product.id", id);
+          if (random_.Chance(0.01)) {
+            at = Query(span, "SELECT", "products", "SELECT * FROM products WHERE id = $1", at, 2);
+            Write(span, Severity::kInfo, at, "no product " + id, {{"shop.product.id", id}});
+            return Outcome{at, 404};
+          }
+          at = Redis(span, "GET", "product", at);
+          if (random_.Chance(0.6)) {
+            Write(span, Severity::kDebug, at, "cache hit for product " + id);
+            return Outcome{at + random_.Around(0.5)};
+          }
+          const bool deadlock = random_.Chance(0.05);
+          at = Query(span, "SELECT", "products", "SELECT * FROM products WHERE id = $1", at,
+                     deadlock ? 60 : 3, deadlock ? "deadlock detected" : "");
+          if (deadlock) {
+            Throw(span, at, "PSQLException", "ERROR: deadlock detected, process 4711 waits for ShareLock");
+            return Outcome{at + random_.Around(0.3), 500};
+          }
+          Write(span, Severity::kDebug, at, "loaded product " + id, {{"shop.product.id", id}});
+          return Outcome{at + random_.Around(0.5)};
+        });
   }
 
   Outcome ShowProduct(int root, uint64_t t, const std::string& id) {
@@ -266,7 +274,8 @@ class Teller {
     const Outcome cart = FetchCart(root, t + random_.Around(0.1));
     const uint64_t end = std::max(product.end, cart.end) + random_.Around(3);
     if (product.status >= 500) {
-      Write(root, Severity::kError, end, "catalog answered " + std::to_string(product.status) + " for product " + id);
+      Write(root, Severity::kError, end,
+            "catalog answered " + std::to_string(product.status) + " for product " + id);
       return {end, 502};
     }
     return {end, product.status};
@@ -277,10 +286,12 @@ class Teller {
     const std::string path = "/products/" + id + "/related";
     const Outcome related =
         Http(root, Service::kCatalog, "GET", "/products/{id}/related", path, t, [&](int span, uint64_t at) {
-          at = Query(span, "SELECT", "related_products", "SELECT related_id FROM related_products WHERE id = $1", at, 3);
+          at = Query(span, "SELECT", "related_products",
+                     "SELECT related_id FROM related_products WHERE id = $1", at, 3);
           const uint64_t rows = random_.Between(8, 24);
           for (uint64_t i = 0; i < rows; ++i) {
-            at = Query(span, "SELECT", "products", "SELECT * FROM products WHERE id = $1", at + random_.Around(0.1), 2.5);
+            at = Query(span, "SELECT", "products", "SELECT * FROM products WHERE id = $1",
+                       at + random_.Around(0.1), 2.5);
           }
           Write(span, Severity::kInfo, at, "found " + std::to_string(rows) + " related products for " + id,
                 {{"rows", static_cast<int64_t>(rows)}});
@@ -309,16 +320,17 @@ class Teller {
   }
 
   Outcome AddToCart(int root, uint64_t t) {
-    const Outcome added = Http(root, Service::kCart, "POST", "/cart/items", "/cart/items", t, [&](int span, uint64_t at) {
-      const bool reset = random_.Chance(0.05);
-      at = Redis(span, "HSET", "cart", at, reset ? "connection reset by peer" : "");
-      if (reset) {
-        Throw(span, at, "RedisConnectionException", "connection reset by peer: redis:6379");
-        return Outcome{at + random_.Around(0.3), 503};
-      }
-      Write(span, Severity::kInfo, at, "added product " + Product() + " to the cart");
-      return Outcome{at + random_.Around(0.5), 201};
-    });
+    const Outcome added =
+        Http(root, Service::kCart, "POST", "/cart/items", "/cart/items", t, [&](int span, uint64_t at) {
+          const bool reset = random_.Chance(0.05);
+          at = Redis(span, "HSET", "cart", at, reset ? "connection reset by peer" : "");
+          if (reset) {
+            Throw(span, at, "RedisConnectionException", "connection reset by peer: redis:6379");
+            return Outcome{at + random_.Around(0.3), 503};
+          }
+          Write(span, Severity::kInfo, at, "added product " + Product() + " to the cart");
+          return Outcome{at + random_.Around(0.5), 201};
+        });
     if (added.status >= 500) {
       const uint64_t end = added.end + random_.Around(0.5);
       Write(root, Severity::kError, end, "cart is not available");
@@ -362,7 +374,8 @@ class Teller {
       AddRpc(client);
       if (attempt > 1) Add(client, "retry.attempt", int64_t{attempt - 1});
       Add(client, "server.address", "payment.shop.local");
-      const int server = Open(Service::kPayment, SpanKind::kServer, "shop.Payment/Charge", client, t + random_.Around(0.4), true);
+      const int server = Open(Service::kPayment, SpanKind::kServer, "shop.Payment/Charge", client,
+                              t + random_.Around(0.4), true);
       AddRpc(server);
       Add(server, "shop.order.id", order);
       uint64_t at = SpanAt(server).start_ns + random_.Around(0.3);
@@ -390,7 +403,8 @@ class Teller {
       Called(client, Name(Service::kPayment), "grpc", code != 0);
       if (!busy) return {end, timeout ? 504 : 200};
       const uint64_t pause = (uint64_t{25} << attempt) * kMs;
-      Write(caller, Severity::kWarn, end, "payment is UNAVAILABLE, attempt " + std::to_string(attempt) + " of 3",
+      Write(caller, Severity::kWarn, end,
+            "payment is UNAVAILABLE, attempt " + std::to_string(attempt) + " of 3",
             {{"retry.attempt", int64_t{attempt}}, {"retry.delay_ms", static_cast<int64_t>(pause / kMs)}});
       t = end + pause;
     }
@@ -402,7 +416,8 @@ class Teller {
     const uint64_t sent = t + random_.Around(1);
     SpanAt(producer).end_ns = sent;
     const uint64_t waits = random_.Chance(0.05) ? random_.Around(1'500) : random_.Around(60);
-    const int consumer = Open(Service::kShipping, SpanKind::kConsumer, "process orders", producer, sent + waits, true);
+    const int consumer =
+        Open(Service::kShipping, SpanKind::kConsumer, "process orders", producer, sent + waits, true);
     SpanAt(consumer).link = SpanAt(producer).id;
     for (const int span : {producer, consumer}) {
       Add(span, "messaging.system", "rabbitmq");
@@ -411,13 +426,15 @@ class Teller {
       Add(span, "messaging.message.id", order);
       Add(span, "server.address", "queue.shop.local");
     }
-    uint64_t at = Query(consumer, "INSERT", "shipments", "INSERT INTO shipments (order_id, carrier) VALUES ($1, $2)",
-                        sent + waits + random_.Around(0.5), 5);
+    uint64_t at =
+        Query(consumer, "INSERT", "shipments", "INSERT INTO shipments (order_id, carrier) VALUES ($1, $2)",
+              sent + waits + random_.Around(0.5), 5);
     const bool bad_address = random_.Chance(0.02);
     if (bad_address) {
       Throw(consumer, at, "AddressError", "no carrier delivers to the address of order " + order);
     } else {
-      Write(consumer, Severity::kInfo, at, "shipment scheduled for order " + order, {{"shop.order.id", order}});
+      Write(consumer, Severity::kInfo, at, "shipment scheduled for order " + order,
+            {{"shop.order.id", order}});
     }
     SpanAt(consumer).end_ns = at + random_.Around(0.5);
     Called(producer, Name(Service::kShipping), "messaging", bad_address);
@@ -426,48 +443,54 @@ class Teller {
 
   Outcome Checkout(int root, uint64_t t) {
     const std::string order = Order();
-    const Outcome placed = Http(root, Service::kCheckout, "POST", "/orders", "/orders", t, [&](int span, uint64_t at) {
-      Add(span, "shop.order.id", order);
-      at = FetchCart(span, at).end;
-      at = Http(span, Service::kCatalog, "POST", "/prices", "/prices", at + random_.Around(0.2), [&](int prices, uint64_t now) {
-             now = Query(prices, "SELECT", "prices", "SELECT id, price FROM prices WHERE id = ANY($1)", now, 4);
-             return Outcome{now + random_.Around(0.4)};
-           }).end;
-      const Outcome charged = Charge(span, at + random_.Around(0.3), order);
-      at = charged.end;
-      if (charged.status != 200) {
-        ++story_.orders_failed;
-        Throw(span, at, "PaymentFailed", "order " + order + " could not be charged: DEADLINE_EXCEEDED");
-        return Outcome{at + random_.Around(0.5), 502};
-      }
-      at = Query(span, "INSERT", "orders", "INSERT INTO orders (id, total) VALUES ($1, $2)", at, 6);
-      at = Publish(span, at + random_.Around(0.2), order);
-      ++story_.orders_placed;
-      Write(span, Severity::kInfo, at, "order " + order + " placed", {{"shop.order.id", order}});
-      return Outcome{at + random_.Around(0.4), 201};
-    });
+    const Outcome placed =
+        Http(root, Service::kCheckout, "POST", "/orders", "/orders", t, [&](int span, uint64_t at) {
+          Add(span, "shop.order.id", order);
+          at = FetchCart(span, at).end;
+          at = Http(span, Service::kCatalog, "POST", "/prices", "/prices", at + random_.Around(0.2),
+                    [&](int prices, uint64_t now) {
+                      now = Query(prices, "SELECT", "prices",
+                                  "SELECT id, price FROM prices WHERE id = ANY($1)", now, 4);
+                      return Outcome{now + random_.Around(0.4)};
+                    })
+                   .end;
+          const Outcome charged = Charge(span, at + random_.Around(0.3), order);
+          at = charged.end;
+          if (charged.status != 200) {
+            ++story_.orders_failed;
+            Throw(span, at, "PaymentFailed", "order " + order + " could not be charged: DEADLINE_EXCEEDED");
+            return Outcome{at + random_.Around(0.5), 502};
+          }
+          at = Query(span, "INSERT", "orders", "INSERT INTO orders (id, total) VALUES ($1, $2)", at, 6);
+          at = Publish(span, at + random_.Around(0.2), order);
+          ++story_.orders_placed;
+          Write(span, Severity::kInfo, at, "order " + order + " placed", {{"shop.order.id", order}});
+          return Outcome{at + random_.Around(0.4), 201};
+        });
     const uint64_t end = placed.end + random_.Around(2);
     if (placed.status >= 500) {
-      Write(root, Severity::kError, end, "checkout of order " + order + " failed", {{"shop.order.id", order}});
+      Write(root, Severity::kError, end, "checkout of order " + order + " failed",
+            {{"shop.order.id", order}});
       return {end, 502};
     }
     return {end, 201};
   }
 
   Outcome OrderStatus(int root, uint64_t t, const std::string& id) {
-    const Outcome found = Http(root, Service::kCheckout, "GET", "/orders/{id}", "/orders/" + id, t, [&](int span, uint64_t at) {
-      Add(span, "shop.order.id", id);
-      if (random_.Chance(0.06)) {
-        at += 500 * kMs;
-        Throw(span, at, "PoolTimeout", "no database connection within 500 ms (20 of 20 in use)");
-        return Outcome{at, 500};
-      }
-      const uint64_t from = at;
-      const bool slow = random_.Chance(0.1);
-      at = Query(span, "SELECT", "orders", "SELECT * FROM orders WHERE id = $1", at, slow ? 900 : 4);
-      if (slow) WarnSlow(span, from, at, "orders");
-      return Outcome{at + random_.Around(0.4)};
-    });
+    const Outcome found =
+        Http(root, Service::kCheckout, "GET", "/orders/{id}", "/orders/" + id, t, [&](int span, uint64_t at) {
+          Add(span, "shop.order.id", id);
+          if (random_.Chance(0.06)) {
+            at += 500 * kMs;
+            Throw(span, at, "PoolTimeout", "no database connection within 500 ms (20 of 20 in use)");
+            return Outcome{at, 500};
+          }
+          const uint64_t from = at;
+          const bool slow = random_.Chance(0.1);
+          at = Query(span, "SELECT", "orders", "SELECT * FROM orders WHERE id = $1", at, slow ? 900 : 4);
+          if (slow) WarnSlow(span, from, at, "orders");
+          return Outcome{at + random_.Around(0.4)};
+        });
     return {found.end + random_.Around(1), found.status >= 500 ? 502 : found.status};
   }
 

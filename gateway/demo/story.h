@@ -65,8 +65,8 @@ struct Story {
   bool failed() const { return spans.front().span.error; }
 };
 
-// Makes up the request that arrives at `start_ns`. About 3 % fail; some are slow; one endpoint asks its database once for
-// every row; payments are retried.
+// Makes up the request that arrives at `start_ns`. About 3 % fail; some are slow; one endpoint asks its
+// database once for every row; payments are retried.
 Story Tell(Random& random, uint64_t start_ns);
 
 }  // namespace braid::gateway::demo

@@ -7,11 +7,16 @@ namespace {
 
 const char* KindName(SpanKind kind) {
   switch (kind) {
-    case SpanKind::kInternal: return "SPAN_KIND_INTERNAL";
-    case SpanKind::kServer: return "SPAN_KIND_SERVER";
-    case SpanKind::kClient: return "SPAN_KIND_CLIENT";
-    case SpanKind::kProducer: return "SPAN_KIND_PRODUCER";
-    case SpanKind::kConsumer: return "SPAN_KIND_CONSUMER";
+    case SpanKind::kInternal:
+      return "SPAN_KIND_INTERNAL";
+    case SpanKind::kServer:
+      return "SPAN_KIND_SERVER";
+    case SpanKind::kClient:
+      return "SPAN_KIND_CLIENT";
+    case SpanKind::kProducer:
+      return "SPAN_KIND_PRODUCER";
+    case SpanKind::kConsumer:
+      return "SPAN_KIND_CONSUMER";
   }
   return "";
 }
@@ -38,8 +43,11 @@ std::string Truth::ToJsonMembers() const {
   list = {};
   for (const auto& [key, edge] : edges) {
     const auto& [client, server, type] = key;
-    list.push_back(
-        {{"client", client}, {"server", server}, {"type", type}, {"calls", edge.calls}, {"failed", edge.failed}});
+    list.push_back({{"client", client},
+                    {"server", server},
+                    {"type", type},
+                    {"calls", edge.calls},
+                    {"failed", edge.failed}});
   }
   out["edges"] = std::move(list);
   list = {};

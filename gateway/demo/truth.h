@@ -31,10 +31,10 @@ struct Truth {
   uint64_t failed_requests = 0;
   uint64_t spans = 0;
   uint64_t logs = 0;
-  std::map<std::tuple<std::string, std::string, SpanKind>, Operation> operations;   // service, span name, kind
-  std::map<std::tuple<std::string, std::string, std::string>, Edge> edges;          // client, server, type
-  std::map<std::pair<std::string, Severity>, Logs> severities;                      // service, severity
-  std::map<std::string, uint64_t> counters;                                         // "orders.placed" ...
+  std::map<std::tuple<std::string, std::string, SpanKind>, Operation> operations;  // service, span name, kind
+  std::map<std::tuple<std::string, std::string, std::string>, Edge> edges;         // client, server, type
+  std::map<std::pair<std::string, Severity>, Logs> severities;                     // service, severity
+  std::map<std::string, uint64_t> counters;                                        // "orders.placed" ...
 
   // A JSON object, without the braces: the caller has more to say.
   std::string ToJsonMembers() const;

@@ -73,7 +73,8 @@ std::string Flatten(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;
   std::string out;
   if (!buffer.Dump(&slices).ok()) return out;
-  for (const grpc::Slice& slice : slices) out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  for (const grpc::Slice& slice : slices)
+    out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   return out;
 }
 
@@ -144,7 +145,8 @@ struct OtlpClient::Transport {
   std::list<Call> calls;
 };
 
-OtlpClient::OtlpClient(Options options) : options_(std::move(options)), transport_(std::make_unique<Transport>()) {
+OtlpClient::OtlpClient(Options options)
+    : options_(std::move(options)), transport_(std::make_unique<Transport>()) {
   constexpr std::string_view kScheme = "http://";  // as SDKs write it for OTLP/gRPC without TLS
   if (options_.endpoint.compare(0, kScheme.size(), kScheme) == 0) options_.endpoint.erase(0, kScheme.size());
   grpc::ChannelArguments args;
@@ -154,7 +156,8 @@ OtlpClient::OtlpClient(Options options) : options_(std::move(options)), transpor
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   args.SetMaxReceiveMessageSize(kMaxResponseBytes);
   args.SetMaxSendMessageSize(-1);
-  transport_->channel = grpc::CreateCustomChannel(options_.endpoint, grpc::InsecureChannelCredentials(), args);
+  transport_->channel =
+      grpc::CreateCustomChannel(options_.endpoint, grpc::InsecureChannelCredentials(), args);
   transport_->stub = std::make_unique<grpc::GenericStub>(transport_->channel);
 }
 
@@ -173,7 +176,8 @@ Status OtlpClient::Connect(milliseconds patience) {
   const auto until = steady_clock::now() + patience;
   do {
     if (transport_->channel->WaitForConnected(std::chrono::system_clock::now() + kGlance)) return {};
-    if (transport_->channel->GetState(true) == GRPC_CHANNEL_TRANSIENT_FAILURE && steady_clock::now() >= until) break;
+    if (transport_->channel->GetState(true) == GRPC_CHANNEL_TRANSIENT_FAILURE && steady_clock::now() >= until)
+      break;
   } while (!stopped() && steady_clock::now() < until);
   if (transport_->channel->GetState(false) == GRPC_CHANNEL_READY) return {};
 
@@ -184,7 +188,8 @@ Status OtlpClient::Connect(milliseconds patience) {
   const grpc::Slice empty(std::string{});
   const grpc::ByteBuffer request(&empty, 1);
   grpc::CompletionQueue queue;
-  auto reader = transport_->stub->PrepareUnaryCall(probe.context.get(), Method(Signal::kTraces), request, &queue);
+  auto reader =
+      transport_->stub->PrepareUnaryCall(probe.context.get(), Method(Signal::kTraces), request, &queue);
   reader->StartCall();
   reader->Finish(&probe.response, &probe.status, &probe);
   void* tag;
@@ -235,8 +240,8 @@ void OtlpClient::Start(Call* call) {
       const_cast<char*>(call->request->data()), call->request->size(),
       [](void* share) { delete static_cast<Share*>(share); }, new Share(call->request));
   const grpc::ByteBuffer request(&slice, 1);
-  call->reader =
-      transport_->stub->PrepareUnaryCall(call->context.get(), Method(call->signal), request, &transport_->queue);
+  call->reader = transport_->stub->PrepareUnaryCall(call->context.get(), Method(call->signal), request,
+                                                    &transport_->queue);
   call->reader->StartCall();
   call->reader->Finish(&call->response, &call->status, call);
 }
@@ -246,8 +251,8 @@ bool OtlpClient::PumpOnce(steady_clock::time_point until) {
   void* tag = nullptr;
   bool ok = false;
   const auto wait = std::max(until - steady_clock::now(), steady_clock::duration::zero());
-  const auto deadline =
-      std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(wait);
+  const auto deadline = std::chrono::system_clock::now() +
+                        std::chrono::duration_cast<std::chrono::system_clock::duration>(wait);
   if (transport_->queue.AsyncNext(&tag, &ok, deadline) != grpc::CompletionQueue::GOT_EVENT) return false;
   auto* call = static_cast<Call*>(tag);
   if (!call->backing_off) {
@@ -285,7 +290,8 @@ void OtlpClient::Settle(Call* call) {
     const int doublings = std::min(call->attempts - 1, 16);
     const milliseconds ceiling = std::min(options_.max_backoff, options_.initial_backoff * (1 << doublings));
     jitter_ = Mix64(jitter_ + 0x9e3779b97f4a7c15u);
-    delay = milliseconds(static_cast<int64_t>(jitter_ % static_cast<uint64_t>(std::max<int64_t>(ceiling.count(), 1))));
+    delay = milliseconds(
+        static_cast<int64_t>(jitter_ % static_cast<uint64_t>(std::max<int64_t>(ceiling.count(), 1))));
   }
   if (steady_clock::now() + delay > call->first_attempt + options_.retry_for) {
     ++counts_.given_up_requests;

@@ -13,17 +13,18 @@
 
 namespace braid::gateway {
 
-// Sends serialised Export*ServiceRequests over OTLP/gRPC, in the clear: what `braid demo` and `braid replay` share.
+// Sends serialised Export*ServiceRequests over OTLP/gRPC, in the clear: what `braid demo` and `braid replay`
+// share.
 //
-// It is grpc++ with a generic stub: the bytes pass through unparsed, and reconnecting, flow control and deadlines are
-// those of the library that real SDKs use, which a sender that imitates them should have.
+// It is grpc++ with a generic stub: the bytes pass through unparsed, and reconnecting, flow control and
+// deadlines are those of the library that real SDKs use, which a sender that imitates them should have.
 //
-// Requests leave in the order of Send(). With `in_flight` 1 they also arrive in that order, retries included: the next
-// one is not started before the last one is settled.
+// Requests leave in the order of Send(). With `in_flight` 1 they also arrive in that order, retries included:
+// the next one is not started before the last one is settled.
 //
-// Thread rule: one thread. It drives the calls too, inside Send(), Poll() and Flush(); there is no other thread of ours.
-// Time rule: the system's clock, for deadlines and backoff only.
-// Bound: `in_flight` requests and `max_bytes` of them (one larger request is sent alone).
+// Thread rule: one thread. It drives the calls too, inside Send(), Poll() and Flush(); there is no other
+// thread of ours. Time rule: the system's clock, for deadlines and backoff only. Bound: `in_flight` requests
+// and `max_bytes` of them (one larger request is sent alone).
 class OtlpClient {
  public:
   struct Options {
@@ -57,8 +58,8 @@ class OtlpClient {
     uint64_t accepted = 0;  // items
     uint64_t rejected = 0;  // items that partial_success named, of accepted requests
     uint64_t failed_requests = 0;
-    uint64_t failed = 0;    // items of requests that were refused for good or given up
-    uint64_t retries = 0;   // attempts beyond the first
+    uint64_t failed = 0;             // items of requests that were refused for good or given up
+    uint64_t retries = 0;            // attempts beyond the first
     uint64_t given_up_requests = 0;  // of failed_requests: still refused for now when `retry_for` was over
   };
 
@@ -84,7 +85,8 @@ class OtlpClient {
 
   const Counts& counts() const { return counts_; }
 
-  // The first failure of a request, and the first message of a partial_success; OK and empty if there was none.
+  // The first failure of a request, and the first message of a partial_success; OK and empty if there was
+  // none.
   const Status& first_failure() const { return first_failure_; }
   const std::string& first_rejection() const { return first_rejection_; }
 
@@ -112,7 +114,8 @@ class OtlpClient {
   std::string first_rejection_;
 };
 
-// What a google.rpc.Status in grpc-status-details-bin asks for by RetryInfo; -1 ms if it has none (or is not one).
+// What a google.rpc.Status in grpc-status-details-bin asks for by RetryInfo; -1 ms if it has none (or is not
+// one).
 std::chrono::milliseconds RetryDelayOf(std::string_view status_details);
 
 }  // namespace braid::gateway

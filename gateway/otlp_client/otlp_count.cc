@@ -15,7 +15,8 @@ constexpr bool IsMetricData(uint32_t field) {
 }
 constexpr uint32_t kDataPoints = 1;
 
-// Calls fn(content) for every length-delimited field for which `wanted(number)`; false if the message is malformed.
+// Calls fn(content) for every length-delimited field for which `wanted(number)`; false if the message is
+// malformed.
 template <typename Wanted, typename Fn>
 bool ForEach(std::string_view message, Wanted wanted, Fn fn) {
   wire::Cursor cursor(message);
@@ -44,7 +45,8 @@ Result<uint64_t> CountItems(Signal signal, std::string_view request) {
     });
   };
   const bool ok = ForEach(request, is(kResources), [&](std::string_view resource) {
-    return ForEach(resource, is(kScopes), [&](std::string_view scope) { return ForEach(scope, is(kItems), item); });
+    return ForEach(resource, is(kScopes),
+                   [&](std::string_view scope) { return ForEach(scope, is(kItems), item); });
   });
   if (!ok) return InvalidArgument("not a serialised OTLP export request");
   return count;

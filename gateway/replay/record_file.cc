@@ -56,11 +56,13 @@ Status RecordFile::Bad(const RecordEntry& entry, std::string_view what) const {
 
 Status RecordFile::Index() {
   struct stat info = {};
-  if (fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) return InvalidArgument(path_ + ": not a regular file");
+  if (fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode))
+    return InvalidArgument(path_ + ": not a regular file");
   const auto size = static_cast<uint64_t>(info.st_size);
   char magic[kMagic.size()];
   if (!ReadAt(descriptor_, 0, magic, sizeof magic) || std::string_view(magic, sizeof magic) != kMagic) {
-    return InvalidArgument(path_ + ": not a file of recorded OTLP requests (it does not begin with BRDOTLP1)");
+    return InvalidArgument(path_ +
+                           ": not a file of recorded OTLP requests (it does not begin with BRDOTLP1)");
   }
   uint64_t position = kMagic.size();
   while (position < size) {

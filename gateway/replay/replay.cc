@@ -42,11 +42,12 @@ std::string Clock(double seconds) {
 }
 
 void ShowProgress(const ReplayProgress& p) {
-  const double share = p.bytes_total == 0 ? 1 : static_cast<double>(p.bytes_sent) / static_cast<double>(p.bytes_total);
+  const double share =
+      p.bytes_total == 0 ? 1 : static_cast<double>(p.bytes_sent) / static_cast<double>(p.bytes_total);
   const double left = share > 0 ? p.seconds / share - p.seconds : 0;
   std::fprintf(stderr, "\r\033[K%5.1f %%  %llu items  %.0f items/s  %s left", share * 100,
-               static_cast<unsigned long long>(p.items), p.seconds > 0 ? static_cast<double>(p.items) / p.seconds : 0,
-               Clock(left).c_str());
+               static_cast<unsigned long long>(p.items),
+               p.seconds > 0 ? static_cast<double>(p.items) / p.seconds : 0, Clock(left).c_str());
   std::fflush(stderr);
 }
 
@@ -71,10 +72,11 @@ void PrintJson(const ReplaySummary& s) {
 
 void PrintText(const ReplaySummary& s) {
   const auto n = [](uint64_t v) { return static_cast<unsigned long long>(v); };
-  std::printf("%llu requests with %llu items in %.1f s (%.0f items/s): %llu accepted, %llu rejected, %llu failed\n",
-              n(s.counts.requests), n(s.counts.items), s.seconds,
-              s.seconds > 0 ? static_cast<double>(s.counts.items) / s.seconds : 0, n(s.counts.accepted),
-              n(s.counts.rejected), n(s.counts.failed));
+  std::printf(
+      "%llu requests with %llu items in %.1f s (%.0f items/s): %llu accepted, %llu rejected, %llu failed\n",
+      n(s.counts.requests), n(s.counts.items), s.seconds,
+      s.seconds > 0 ? static_cast<double>(s.counts.items) / s.seconds : 0, n(s.counts.accepted),
+      n(s.counts.rejected), n(s.counts.failed));
   if (s.counts.retries > 0) std::printf("sent again %llu times\n", n(s.counts.retries));
   if (!s.first_rejection.empty()) std::printf("first rejection: %s\n", s.first_rejection.c_str());
   if (!s.first_failure.ok()) std::printf("first failure: %s\n", s.first_failure.ToString().c_str());
@@ -91,9 +93,11 @@ class Run {
   ReplaySummary Go() {
     ReplaySummary summary;
     summary.status = SendAll();
-    // What was sent before an error in a file is settled all the same; a gateway that is away is not waited for again.
+    // What was sent before an error in a file is settled all the same; a gateway that is away is not waited
+    // for again.
     while (client_.counts().given_up_requests == 0 && !client_.Flush(kProgressEvery)) Report();
-    if (summary.status.ok() && client_.counts().given_up_requests > 0) summary.status = client_.first_failure();
+    if (summary.status.ok() && client_.counts().given_up_requests > 0)
+      summary.status = client_.first_failure();
     if (summary.status.ok() && stop_.load()) summary.status = {Code::kCancelled, "stopped before the end"};
     summary.counts = client_.counts();
     summary.seconds = SecondsSince(start_);
@@ -225,7 +229,8 @@ Result<ReplayPace> ParsePace(std::string_view text) {
   double factor = 0;
   const char* const end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, factor, std::chars_format::fixed);
-  const bool ok = parsed.ec == std::errc() && std::string_view(parsed.ptr, static_cast<size_t>(end - parsed.ptr)) == "x" &&
+  const bool ok = parsed.ec == std::errc() &&
+                  std::string_view(parsed.ptr, static_cast<size_t>(end - parsed.ptr)) == "x" &&
                   factor >= 1e-3 && factor <= 1e6;
   if (!ok) {
     std::string message = "pace \"";

@@ -49,8 +49,8 @@ struct ReplayOptions {
 struct ReplaySummary {
   OtlpClient::Counts counts;
   double seconds = 0;
-  Status status;            // OK: everything was sent; otherwise why it ended before
-  Status first_failure;     // of a request that was not accepted
+  Status status;         // OK: everything was sent; otherwise why it ended before
+  Status first_failure;  // of a request that was not accepted
   std::string first_rejection;
 
   // Nothing is missing at the gateway.
@@ -64,8 +64,8 @@ struct ReplayProgress {
   double seconds = 0;
 };
 
-// Sends the files' requests in order. Every file's framing is checked before anything is sent. `progress` is called about
-// five times a second; `stop` ends it early.
+// Sends the files' requests in order. Every file's framing is checked before anything is sent. `progress` is
+// called about five times a second; `stop` ends it early.
 //
 // Bound: 48 bytes for each record of all files, and `in_flight` payloads.
 ReplaySummary Replay(const ReplayOptions& options, const std::atomic<bool>& stop,
