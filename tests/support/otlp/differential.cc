@@ -391,7 +391,10 @@ const Epoch Differential::kEpoch = {.number = 1, .shards = 3, .seed = 0x9d5f3c1e
 Differential::Differential()
     : slabs_({.max_bytes = 64u << 20}),
       best_(kEpoch, batches_, slices_, slabs_, nullptr),
-      baseline_(kEpoch, batches_, slices_, slabs_, nullptr, {.isa = ingest::Decoder::Isa::kBaseline}) {}
+      baseline_(kEpoch, batches_, slices_, slabs_, nullptr, {.isa = ingest::Decoder::Isa::kBaseline}) {
+  // It would print every bad string.
+  google::protobuf::SetLogHandler(nullptr);
+}
 
 std::string Differential::Check(Signal signal, std::string_view request) {
   const Result<Submission> best = best_.Decode(signal, ToSlab(slabs_, request), kTenant);
