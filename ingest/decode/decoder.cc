@@ -13,6 +13,7 @@
 
 #include "base/wire.h"
 #include "ingest/decode/explain.h"
+#include "ingest/decode/json.h"
 #include "ingest/decode/visitor.h"
 
 namespace braid::ingest {
@@ -49,7 +50,8 @@ class Decoder::Impl {
         slices_(slices),
         slabs_(slabs),
         filter_(std::move(filter)),
-        visitor_(Choose(options.isa)) {
+        visitor_(Choose(options.isa)),
+        json_(slabs) {
     SetEpoch(epoch);
   }
 
@@ -61,7 +63,9 @@ class Decoder::Impl {
 
   Result<Submission> Decode(Signal signal, Slab body, uint32_t tenant);
 
-  SlabPool& slabs() { return slabs_; }
+  Result<Slab> TranscodeJson(Signal signal, const Slab& json) {
+    return json_.Transcode(signal, json, options_.recursion_limit);
+  }
 
  private:
   // What is known of a Resource{Spans,Logs,Metrics} before its scopes are visited.
@@ -102,6 +106,7 @@ class Decoder::Impl {
   SlabPool& slabs_;
   const std::shared_ptr<const Filter> filter_;
   const visitor::Visitor& visitor_;
+  JsonTranscoder json_;
   Epoch epoch_;
   std::array<unsigned char, visitor::kSecretBytes> secret_{};
 
@@ -417,6 +422,8 @@ Decoder::~Decoder() = default;
 Result<Submission> Decoder::Decode(Signal signal, Slab body, uint32_t tenant) {
   return impl_->Decode(signal, std::move(body), tenant);
 }
+
+Result<Slab> Decoder::TranscodeJson(Signal signal, const Slab& json) { return impl_->TranscodeJson(signal, json); }
 
 void Decoder::SetEpoch(const Epoch& epoch) { impl_->SetEpoch(epoch); }
 
