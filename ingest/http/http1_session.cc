@@ -21,6 +21,9 @@ constexpr milliseconds kLinger = seconds(5);
 // A read while heads or chunks are awaited; what it brings too much (pipelined requests) is kept.
 constexpr size_t kHeadRead = 64u << 10;
 
+// The body of a refused request is read to its end if it is at most this long, so that the connection stays usable.
+constexpr uint64_t kMaxSkipped = 1u << 20;
+
 // From this much outstanding on, a body is received without passing through the shared buffer.
 constexpr size_t kDirectFrom = 4u << 10;
 
@@ -144,6 +147,7 @@ class Http1Session : public Session {
       case State::kAnswering: return 0;
       case State::kBody: return static_cast<size_t>(std::min<uint64_t>(remaining_, kHeadRead));
       case State::kHead:
+      case State::kSkipping:
       case State::kChunked: return kHeadRead;
     }
     return 0;
@@ -176,6 +180,10 @@ class Http1Session : public Session {
           connection_.Abort();
         }
         return;
+      case State::kSkipping:
+        if (now - started_ <= limits.header_timeout) return;
+        Count(counters.body_timeouts);
+        return connection_.Abort();
       case State::kBody:
       case State::kChunked:
         if (now - body_marked_ < limits.body_interval) return;
@@ -204,6 +212,7 @@ class Http1Session : public Session {
     kBody,       // reading a body of known length
     kChunked,    // reading a chunked body
     kAnswering,  // the handler has it
+    kSkipping,   // the request was refused; the rest of its short body is discarded
   };
 
   void NextRequest() {
@@ -233,6 +242,7 @@ class Http1Session : public Session {
       const size_t used = state_ == State::kHead      ? Head(rest)
                           : state_ == State::kBody    ? Body(rest)
                           : state_ == State::kChunked ? Chunked(rest)
+                          : state_ == State::kSkipping ? Skip(rest)
                                                       : 0;
       at += used;
       if (used == 0) break;
@@ -288,9 +298,15 @@ class Http1Session : public Session {
     std::optional<Response> refusal = connection_.Screen(&request_, &cors_);
     if (!refusal && remaining_ > limits.max_body_bytes) refusal = connection_.TooLarge(request_);
     if (refusal) {
-      // Without a body to skip the connection stays usable.
-      if (has_body) return Refuse(std::move(*refusal));
-      return Respond(id_, std::move(*refusal));
+      if (!has_body) return Respond(id_, std::move(*refusal));
+      const bool short_body = !parser_->chunked() && remaining_ <= kMaxSkipped;
+      if (!short_body || !keep_alive_ || close_ || !request_.headers.Get("expect").empty()) {
+        return Refuse(std::move(*refusal));
+      }
+      Write(std::move(*refusal), true);
+      started_ = connection_.now();
+      state_ = State::kSkipping;
+      return;
     }
     if (const std::string_view expect = request_.headers.Get("expect"); !expect.empty() && has_body) {
       if (!IsToken(expect, "100-continue")) return Fail(417, "Expect other than 100-continue");
@@ -319,6 +335,19 @@ class Http1Session : public Session {
     }
     remaining_ -= taken;
     if (remaining_ == 0) BodyDone();
+    return taken;
+  }
+
+  size_t Skip(std::string_view bytes) {
+    const size_t taken = static_cast<size_t>(std::min<uint64_t>(bytes.size(), remaining_));
+    remaining_ -= taken;
+    if (remaining_ == 0) {
+      if (close_) {
+        connection_.CloseAfterFlush(milliseconds(0));
+      } else {
+        NextRequest();
+      }
+    }
     return taken;
   }
 

@@ -19,6 +19,9 @@ constexpr milliseconds kLinger = seconds(1);
 // If the peer does not answer the PING that goes with the first GOAWAY of a shutdown.
 constexpr milliseconds kGoawayPause{1'000};
 
+// Between the end of an early answer and the reset that stops the rest of its request.
+constexpr milliseconds kResetDelay{500};
+
 constexpr char kDrainPing[] = "braiddrn";  // 8 bytes
 
 // Frames that cost us something are paid from a budget that time and completed requests refill. gRPC clients send a
@@ -66,6 +69,7 @@ struct Stream {
   bool request_done = false;  // END_STREAM seen
   bool dispatched = false;
   bool replied = false;
+  bool reply_done = false;  // its last frame was sent
   bool grpc = false;
   bool head_method = false;
   size_t held = 0;  // body bytes counted in the session's total
@@ -526,10 +530,12 @@ class Http2Session : public Session {
   int OnFrameSent(const nghttp2_frame& frame) {
     if (frame.hd.type != NGHTTP2_HEADERS && frame.hd.type != NGHTTP2_DATA) return 0;
     if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-    const Stream* stream = Find(frame.hd.stream_id);
+    Stream* stream = Find(frame.hd.stream_id);
     if (stream != nullptr && !stream->request_done) {
-      // The answer is complete, the request is not, and will not be wanted (RFC 9113 section 8.1).
-      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+      // The answer is complete, the request is not, and will not be wanted. RFC 9113 section 8.1 has us reset the stream, but
+      // several clients then forget the answer they already hold; see SweepReply().
+      stream->reply_done = true;
+      stream->marked = connection_.now();
     }
     return 0;
   }
@@ -544,8 +550,14 @@ class Http2Session : public Session {
     return 0;
   }
 
-  // A reply that the peer gives us no window for.
+  // A reply that the peer gives us no window for; a request that goes on after its reply.
   void SweepReply(Stream* stream, TimePoint now) {
+    if (stream->reply_done) {
+      if (now - stream->marked <= kResetDelay) return;
+      stream->marked = now;
+      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+      return;
+    }
     if (now - stream->marked <= connection_.options().write_timeout) return;
     Count(connection_.core().counters.write_timeouts);
     stream->marked = now;
