@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/ledger.h"
 #include "correlate/model/chunk.h"
@@ -32,7 +33,7 @@ namespace braid::exporters {
 // Thread rule: the thread of the io_context, including the destructor.
 // Lifetime: io_context, ledger entries and dead letter outlive the Lane. Destroy it after Stop() is done: what
 // is still queued in the destructor is counted as dropped{shutdown}.
-// Bound: Options::max_bytes of Chunk content.
+// Bound: Options::max_bytes of Chunk content, or one Chunk larger than that.
 class Lane {
  public:
   enum class OnFull : uint8_t {
@@ -92,6 +93,7 @@ class Lane {
     uint64_t retries = 0;       // of those, repeated after kRetry or kFailed
     uint64_t bisections = 0;
     uint64_t sent_bytes = 0;    // Chunk bytes of requests that were taken
+    uint64_t shed_fields = 0;   // SendResult::shed_fields
     uint32_t consecutive_failures = 0;  // of the signal that fares worst
     std::string last_error;             // of the last request that was not taken; stays after recovery
     std::chrono::nanoseconds last_error_age{0};

@@ -52,6 +52,9 @@ struct SendResult {
   uint64_t rejected = 0;
   uint64_t too_large = 0;
   uint64_t unencodable = 0;
+
+  // Attributes left out of delivered items because the receiver takes only so many.
+  uint64_t shed_fields = 0;
 };
 
 // Where a Lane delivers to: one core's end of one configured destination.
@@ -67,9 +70,10 @@ class Sink {
   // True where requests of one signal must not overtake each other (Loki: entries of a stream).
   virtual bool ordered() const { return false; }
 
-  // Names the encoding of a whole Chunk that this Sink sends and shares on Chunk::encodings; empty if it
-  // sends the Chunk's own bytes.
-  virtual std::string_view encoding_key(Signal signal) const = 0;
+  // The whole of `chunk` will be sent, perhaps more than once; and will not be any more. Between the two a Sink may
+  // keep an encoding of it on Chunk::encodings, which other Sinks of the core share.
+  virtual void Expect(const Chunk& chunk) { static_cast<void>(chunk); }
+  virtual void Forget(const Chunk& chunk) { static_cast<void>(chunk); }
 
   // Sends `piece`. `done` is called exactly once, never from within this call, and within the Sink's timeout.
   virtual void Send(Piece piece, Done done) = 0;
