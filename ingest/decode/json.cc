@@ -453,8 +453,30 @@ class JsonTranscoder::Impl {
     double as_double = 0;
   };
 
-  // The text of a JSON number, or of a string that holds one.
+  // -?digits(.digits)?([eE][+-]?digits)?, which is less than what from_chars takes.
+  static bool LooksLikeNumber(std::string_view text) {
+    size_t at = !text.empty() && text[0] == '-' ? 1 : 0;
+    const auto digits = [&] {
+      const size_t begin = at;
+      while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
+      return at > begin;
+    };
+    if (!digits()) return false;
+    if (at < text.size() && text[at] == '.') {
+      ++at;
+      if (!digits()) return false;
+    }
+    if (at < text.size() && (text[at] == 'e' || text[at] == 'E')) {
+      ++at;
+      if (at < text.size() && (text[at] == '+' || text[at] == '-')) ++at;
+      if (!digits()) return false;
+    }
+    return at == text.size();
+  }
+
+  // The text of a string that holds a number.
   static bool ParseNumber(std::string_view text, Number* number) {
+    if (!LooksLikeNumber(text)) return false;
     const char* end = text.data() + text.size();
     auto result = std::from_chars(text.data(), end, number->as_signed);
     if (result.ec == std::errc() && result.ptr == end) {
@@ -468,8 +490,7 @@ class JsonTranscoder::Impl {
     }
     const auto real = std::from_chars(text.data(), end, number->as_double);
     number->kind = Number::Kind::kDouble;
-    // from_chars also takes "inf" and "nan", which are no numbers here.
-    return real.ec == std::errc() && real.ptr == end && std::isfinite(number->as_double);
+    return real.ec == std::errc() && real.ptr == end;
   }
 
   bool ReadNumber(ondemand::json_type type, ondemand::value& value, Number* number) {
@@ -512,14 +533,10 @@ class JsonTranscoder::Impl {
     if (number.kind == Number::Kind::kDouble) {
       const double real = number.as_double;
       if (real != std::trunc(real)) return Fail("an integer is expected");
-      if (real >= 18446744073709551616.0 || real < -9223372036854775808.0) return Fail("out of range");
-      if (real < 0) {
-        number.kind = Number::Kind::kSigned;
-        number.as_signed = static_cast<int64_t>(real);
-      } else {
-        number.kind = Number::Kind::kUnsigned;
-        number.as_unsigned = static_cast<uint64_t>(real);
-      }
+      // Beyond 2^53 a double no longer tells whether its text was an integer.
+      if (std::abs(real) > 9007199254740992.0) return Fail("out of range");
+      number.kind = Number::Kind::kSigned;
+      number.as_signed = static_cast<int64_t>(real);
     }
     if (number.kind == Number::Kind::kSigned && number.as_signed < 0) {
       if (number.as_signed < low) return Fail("out of range");
@@ -550,9 +567,7 @@ class JsonTranscoder::Impl {
       *real = -std::numeric_limits<double>::infinity();
     } else {
       const auto result = std::from_chars(text.data(), text.data() + text.size(), *real);
-      if (result.ec != std::errc() || result.ptr != text.data() + text.size() || !std::isfinite(*real)) {
-        return Fail("a number is expected");
-      }
+      if (!LooksLikeNumber(text) || result.ec != std::errc()) return Fail("a number is expected");
     }
     return true;
   }

@@ -12,7 +12,7 @@ namespace braid::ingest {
 //
 // Taken as the OTLP specification says: trace and span IDs in hex of either case, other bytes base64 (both alphabets, padding
 // optional), 64-bit integers as strings or numbers, doubles also as "NaN", "Infinity" and "-Infinity", null as absent, unknown
-// fields ignored. And, as the Collector does: field names in snake_case, enums by name; as protobuf's JSON does: 1.0 and 1e3 for
+// fields ignored. And, as the Collector does: field names in snake_case, enums by name; as protobuf's JSON does: 1.0 and 1e3 (up to 2^53) for
 // integers, numbers in strings for doubles.
 // A key that occurs twice means what it would in wire bytes: the last scalar wins, lists are joined, objects merged.
 // Everything is validated, what is ignored too: UTF-8, escapes (a lone surrogate is an error), numbers, commas, the end.
