@@ -243,7 +243,7 @@ class Checker {
     const Place tls = place / "tls";
     if (!used) {
       for (const Node::Member& member : tls.node->members) {
-        if (member.value.at.source < 0) continue;
+        if (member.value.text.empty() || member.value.text == "false") continue;
         Fail({tls / member.key, place / "endpoint"}, "has no effect: the endpoint is http://, so there is no TLS");
         return;
       }

@@ -59,6 +59,9 @@ std::string Scalar(const Schema& schema, const Node& node) {
   plain.text = text;
   ClassifyPlain(&plain);
   if (RE2::FullMatch(text, kPlain) && plain.kind == Kind::kString && !plain.ambiguous) return text;
+  // Single quotes leave backslashes alone, which patterns are full of.
+  static const RE2 kNoEscapes(R"([^\x00-\x1f\x7f']*)");
+  if (text.find('\\') != std::string::npos && RE2::FullMatch(text, kNoEscapes)) return '\'' + text + '\'';
   return json::serialize(json::string_view(text));
 }
 
