@@ -59,7 +59,7 @@ class MetricIngest {
     // Families that others put on the page.
     std::vector<std::string> reserved_prefixes = {"braid_", "traces_spanmetrics_", "traces_span_metrics_",
                                                   "traces_service_graph_"};
-    std::vector<std::string> reserved_names;
+    std::vector<std::string> reserved_names = {};
 
     // Keys the hashing of labels: the Epoch's.
     uint64_t seed = 0;

@@ -1,0 +1,303 @@
+#include "correlate/derive/metric_ingest.h"
+
+#include <google/protobuf/text_format.h>
+
+#include <bit>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ingest/decode/decoder.h"
+#include "otlp.pb.h"
+#include "tests/unit/correlate/derive/recording_writer.h"
+
+namespace braid::correlate {
+namespace {
+
+using test::RecordingWriter;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// Sends requests through the real decoder, as a gateway with one shard would.
+class MetricIngestTest : public testing::Test {
+ protected:
+  void Start(MetricIngest::Options options) { ingest_ = std::make_unique<MetricIngest>(options); }
+
+  // `resource_metrics`: the content of one, as protobuf text.
+  void Send(const std::string& resource_metrics) {
+    oracle::ExportMetricsServiceRequest request;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString("resource_metrics {" + resource_metrics + "}", &request));
+    const std::string bytes = request.SerializeAsString();
+    Slab body = slabs_.Take(bytes.size());
+    body.Append(bytes);
+    Result<ingest::Submission> submission = decoder_.Decode(Signal::kMetrics, std::move(body), 0);
+    ASSERT_TRUE(submission.ok()) << submission.status().ToString();
+    if (submission->slices.empty() || submission->slices[0] == nullptr) return;
+    const Slice& slice = *submission->slices[0];
+    ingest_->Apply(slice.batch ? slice.batch : submission->batch, slice.items);
+  }
+
+  // One metric of service "shop", scope "lib".
+  void SendMetric(const std::string& metric) {
+    Send(R"(resource { attributes { key: "service.name" value { string_value: "shop" } } }
+            scope_metrics { scope { name: "lib" } metrics { )" + metric + "} }");
+  }
+
+  RecordingWriter Page() {
+    RecordingWriter writer;
+    ingest_->Write(writer);
+    EXPECT_EQ(writer.repeated, 0);
+    return writer;
+  }
+
+  uint64_t NotExposedBy(NotExposed reason) {
+    return ingest_->stats().not_exposed[static_cast<size_t>(reason)];
+  }
+
+  static constexpr const char* kLabels = "{job=shop,otel_scope_name=lib}";
+
+  SlabPool slabs_{SlabPool::Options{}};
+  BatchPool batches_;
+  SlicePool slices_;
+  ingest::Decoder decoder_{Epoch{}, batches_, slices_, slabs_, nullptr};
+  std::unique_ptr<MetricIngest> ingest_ = std::make_unique<MetricIngest>(MetricIngest::Options{});
+};
+
+// Scenario: a counter of a fully described service, with attributes of every kind.
+// Guarantees: job, instance, scope and attributes are labels as specified; the rest of the resource is target_info.
+TEST_F(MetricIngestTest, NamesAndLabels) {
+  Send(R"(resource {
+            attributes { key: "service.name" value { string_value: "shop" } }
+            attributes { key: "service.namespace" value { string_value: "eu" } }
+            attributes { key: "service.instance.id" value { string_value: "i-1" } }
+            attributes { key: "host.name" value { string_value: "h" } } }
+          scope_metrics { scope { name: "lib" version: "1.2" } metrics {
+            name: "http.requests" description: "Requests." unit: "By"
+            sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true
+              data_points { start_time_unix_nano: 5 time_unix_nano: 9 as_int: 42
+                attributes { key: "b" value { bool_value: true } }
+                attributes { key: "a.x" value { int_value: -3 } }
+                attributes { key: "a_x" value { double_value: 0.5 } }
+                attributes { key: "list" value { array_value { values { string_value: "q\"" } values { int_value: 1 } } } }
+                attributes { key: "empty" value { string_value: "" } } } } } })");
+  const RecordingWriter page = Page();
+  const std::string key =
+      "http_requests_bytes{a_x=-3;0.5,b=true,instance=i-1,job=eu/shop,list=[\"q\\\"\",1],"
+      "otel_scope_name=lib,otel_scope_version=1.2}";
+  ASSERT_TRUE(page.points.contains(key)) << page.points.begin()->first;
+  EXPECT_EQ(page.points.at(key).value, 42);
+  EXPECT_EQ(page.points.at(key).created_ns, 5u);
+  EXPECT_EQ(page.points.at(key).type, MetricType::kCounter);
+  EXPECT_EQ(page.families.at("http_requests_bytes").help, "Requests.");
+  EXPECT_EQ(page.families.at("http_requests_bytes").unit, "bytes");
+  ASSERT_TRUE(page.points.contains("target_info{host_name=h,instance=i-1,job=eu/shop}"));
+  EXPECT_EQ(ingest_->stats().series, 2u);
+}
+
+// Scenario: a histogram and a counter with exemplars, sent again with others.
+// Guarantees: each bucket keeps its latest one with IDs and filtered attributes; buckets without a new one keep the old.
+TEST_F(MetricIngestTest, ExemplarsAreKeptPerBucket) {
+  const std::string id = R"(trace_id: "\001\002\003\004\005\006\007\010\011\012\013\014\015\016\017\020"
+                            span_id: "\000\000\000\000\000\000\000\007" )";
+  SendMetric(R"(name: "d" unit: "s" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
+      time_unix_nano: 10 count: 3 sum: 6 bucket_counts: [1, 1, 1] explicit_bounds: [1, 2]
+      exemplars { time_unix_nano: 7 as_double: 1 )" + id + R"( filtered_attributes { key: "user.id" value { string_value: "u" } } }
+      exemplars { time_unix_nano: 8 as_double: 5 )" + id + "} } }");
+  SendMetric(R"(name: "d" unit: "s" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
+      time_unix_nano: 20 count: 5 sum: 9 bucket_counts: [2, 1, 2] explicit_bounds: [1, 2]
+      exemplars { time_unix_nano: 18 as_int: 4 )" + id + "} } }");
+  SendMetric(R"(name: "n" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true
+      data_points { time_unix_nano: 20 as_int: 1 exemplars { time_unix_nano: 3 as_int: 1 )" + id + "} } }");
+  const RecordingWriter page = Page();
+  const auto& histogram = page.points.at(std::string("d_seconds") + kLabels);
+  EXPECT_THAT(histogram.counts, ElementsAre(2, 1, 2));
+  EXPECT_EQ(histogram.sum, 9);
+  ASSERT_THAT(histogram.exemplars, SizeIs(2));
+  EXPECT_EQ(histogram.exemplars.at(0).value, 1);  // "le" is inclusive
+  EXPECT_EQ(histogram.exemplars.at(0).trace, (TraceId{0x0102030405060708, 0x090a0b0c0d0e0f10}));
+  EXPECT_EQ(histogram.exemplars.at(0).span, 7u);
+  EXPECT_EQ(histogram.exemplars.at(0).extra.at("user_id"), "u");
+  EXPECT_EQ(histogram.exemplars.at(2).value, 4);
+  EXPECT_EQ(histogram.exemplars.at(2).time_ns, 18u);
+  EXPECT_EQ(page.points.at(std::string("n") + kLabels).exemplars.at(0).time_ns, 3u);
+}
+
+// Scenario: delta sums and histograms, one of them twice, then with other bounds.
+// Guarantees: they add up from the first start time; the repeated point is refused; new bounds start afresh.
+TEST_F(MetricIngestTest, DeltasAddUp) {
+  const auto sum = [this](int start, int time, int value) {
+    SendMetric("name: \"n\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA is_monotonic: true data_points {"
+               " start_time_unix_nano: " + std::to_string(start) + " time_unix_nano: " + std::to_string(time) +
+               " as_int: " + std::to_string(value) + "} }");
+  };
+  sum(1, 10, 5);
+  sum(10, 20, 7);
+  sum(10, 20, 7);
+  EXPECT_EQ(Page().points.at(std::string("n") + kLabels).value, 12);
+  EXPECT_EQ(Page().points.at(std::string("n") + kLabels).created_ns, 1u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kOutOfOrder), 1u);
+
+  const auto histogram = [this](int time, const std::string& buckets) {
+    SendMetric("name: \"h\" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA data_points {"
+               " start_time_unix_nano: " + std::to_string(time - 1) + " time_unix_nano: " + std::to_string(time) +
+               " sum: 2 " + buckets + "} }");
+  };
+  histogram(10, "bucket_counts: [1, 2] explicit_bounds: [5]");
+  histogram(20, "bucket_counts: [3, 4] explicit_bounds: [5]");
+  auto point = Page().points.at(std::string("h") + kLabels);
+  EXPECT_THAT(point.counts, ElementsAre(4, 6));
+  EXPECT_EQ(point.sum, 4);
+  EXPECT_EQ(point.created_ns, 9u);
+  histogram(30, "bucket_counts: [1, 1, 1] explicit_bounds: [5, 6]");
+  point = Page().points.at(std::string("h") + kLabels);
+  EXPECT_THAT(point.counts, ElementsAre(1, 1, 1));
+  EXPECT_EQ(point.created_ns, 29u);
+}
+
+// Scenario: cumulative points: a restart of the sender, and one that arrives late.
+// Guarantees: the restart's value and start time are shown; the late one changes nothing.
+TEST_F(MetricIngestTest, RestartsAndLatePoints) {
+  const auto send = [this](int start, int time, int value) {
+    SendMetric("name: \"n\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true "
+               "data_points { start_time_unix_nano: " + std::to_string(start) + " time_unix_nano: " +
+               std::to_string(time) + " as_int: " + std::to_string(value) + "} }");
+  };
+  send(1, 10, 100);
+  send(50, 60, 3);
+  send(1, 20, 200);
+  const auto point = Page().points.at(std::string("n") + kLabels);
+  EXPECT_EQ(point.value, 3);
+  EXPECT_EQ(point.created_ns, 50u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kOutOfOrder), 1u);
+}
+
+// Scenario: gauges, non-monotonic sums and summaries.
+// Guarantees: the first two are gauges without _total; a summary keeps its quantiles.
+TEST_F(MetricIngestTest, OtherTypes) {
+  SendMetric(R"(name: "g" gauge { data_points { time_unix_nano: 1 as_double: -0.5 } })");
+  SendMetric(R"(name: "u" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 as_int: -7 } })");
+  SendMetric(R"(name: "s" summary { data_points { time_unix_nano: 1 count: 9 sum: 4.5
+      quantile_values { quantile: 0.5 value: 1 } quantile_values { quantile: 0.99 value: 2 } } })");
+  const RecordingWriter page = Page();
+  EXPECT_EQ(page.points.at(std::string("g") + kLabels).value, -0.5);
+  EXPECT_EQ(page.points.at(std::string("u") + kLabels).value, -7);
+  EXPECT_EQ(page.points.at(std::string("u") + kLabels).type, MetricType::kGauge);
+  const auto& summary = page.points.at(std::string("s") + kLabels);
+  EXPECT_THAT(summary.quantiles, ElementsAre(0.5, 0.99));
+  EXPECT_EQ(summary.count, 9u);
+}
+
+// Scenario: two senders that disagree about a name, in each way they can.
+// Guarantees: the first keeps the family; contradictions are counted by reason and not shown; another help text is
+// counted but shown; names that Braid uses itself are refused.
+TEST_F(MetricIngestTest, TheLaterContradictionLoses) {
+  Start({.reserved_names = {"process_cpu_seconds"}});
+  SendMetric(R"(name: "x" description: "first" unit: "s" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "x" unit: "s" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true data_points { time_unix_nano: 2 as_int: 2 } })");
+  SendMetric(R"(name: "x" description: "second" unit: "s" gauge { data_points { time_unix_nano: 3 as_int: 3 } })");
+  SendMetric(R"(name: "h" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 count: 1 sum: 1 } })");
+  SendMetric(R"(name: "h.count" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "y.seconds" unit: "seconds" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "y" unit: "s" gauge { data_points { time_unix_nano: 9 as_int: 2 } })");
+  SendMetric(R"(name: "z.per.second" unit: "per/s" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "braid.records" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "traces.spanmetrics.calls" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "process.cpu.seconds" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "..." gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  const RecordingWriter page = Page();
+  EXPECT_EQ(page.points.at(std::string("x_seconds") + kLabels).value, 3);
+  EXPECT_EQ(page.families.at("x_seconds").help, "first");
+  EXPECT_EQ(page.points.at(std::string("y_seconds") + kLabels).value, 2);
+  EXPECT_FALSE(page.families.contains("h_count"));
+  EXPECT_EQ(NotExposedBy(NotExposed::kType), 1u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kName), 1u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kReserved), 3u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kBadName), 1u);
+  EXPECT_EQ(ingest_->stats().help_conflicts, 1u);
+}
+
+// Scenario: units that spell the same family differently.
+// Guarantees: the second unit is a conflict.
+TEST_F(MetricIngestTest, UnitConflict) {
+  SendMetric(R"(name: "rate_bytes_per_second" unit: "By/s" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "rate_bytes_per_second" unit: "second" gauge { data_points { time_unix_nano: 2 as_int: 2 } })");
+  EXPECT_EQ(NotExposedBy(NotExposed::kUnit), 1u);
+  EXPECT_EQ(Page().points.at(std::string("rate_bytes_per_second") + kLabels).value, 1);
+}
+
+// Scenario: points that cannot be shown: exponential, without value or temporality, with impossible buckets.
+// Guarantees: each is counted, none leaves an empty family behind.
+TEST_F(MetricIngestTest, WhatCannotBeShownIsCounted) {
+  SendMetric(R"(name: "e" exponential_histogram { data_points { time_unix_nano: 1 } data_points { time_unix_nano: 2 } })");
+  SendMetric(R"(name: "a" gauge { data_points { time_unix_nano: 1 } })");
+  SendMetric(R"(name: "b" sum { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "c" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 bucket_counts: [1, 2, 3] explicit_bounds: [1] } })");
+  SendMetric(R"(name: "d" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 bucket_counts: [1, 2, 3] explicit_bounds: [2, 1] } })");
+  EXPECT_EQ(NotExposedBy(NotExposed::kExponential), 2u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kBadPoint), 4u);
+  EXPECT_THAT(Page().families, IsEmpty());
+}
+
+// Scenario: nothing refreshes a series for five minutes; another says itself that it ended.
+// Guarantees: both leave, their memory is given back, and their name may be used by another type.
+TEST_F(MetricIngestTest, SeriesLeave) {
+  SendMetric(R"(name: "x" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "y" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(R"(name: "y" gauge { data_points { time_unix_nano: 2 flags: 1 } })");
+  EXPECT_THAT(Page().families, SizeIs(1));
+  ingest_->Advance(MetricIngest::kStaleTicks);
+  EXPECT_THAT(Page().families, SizeIs(1));
+  ingest_->Advance(MetricIngest::kStaleTicks + 201);
+  EXPECT_THAT(Page().families, IsEmpty());
+  EXPECT_EQ(ingest_->stats().series, 0u);
+  EXPECT_EQ(ingest_->stats().bytes, 0u);
+  EXPECT_EQ(ingest_->stats().expired_series, 1u);
+  SendMetric(R"(name: "x" summary { data_points { time_unix_nano: 9 count: 1 sum: 1 } })");
+  EXPECT_THAT(Page().points, SizeIs(1));
+}
+
+// Scenario: more series than the cap, and then more bytes.
+// Guarantees: known series go on being refreshed, new ones are refused and counted, the bound holds.
+TEST_F(MetricIngestTest, Bounds) {
+  Start({.max_series = 10});
+  const auto send = [this](int i, int time) {
+    SendMetric("name: \"n\" gauge { data_points { time_unix_nano: " + std::to_string(time) + " as_int: " +
+               std::to_string(time) + " attributes { key: \"i\" value { int_value: " + std::to_string(i) + "} } } }");
+  };
+  for (int i = 0; i < 15; ++i) send(i, 1);
+  send(3, 2);
+  EXPECT_EQ(ingest_->stats().series, 10u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kCap), 5u);
+  EXPECT_EQ(Page().points.at("n{i=3,job=shop,otel_scope_name=lib}").value, 2);
+
+  Start({.max_bytes = 4000});
+  for (int i = 0; i < 100; ++i) send(i, 1);
+  EXPECT_LE(ingest_->stats().bytes, 4000u);
+  EXPECT_GT(ingest_->stats().series, 2u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kCap), 100 - ingest_->stats().series);
+}
+
+// Scenario: one sender shuffles the order of its attributes.
+// Guarantees: it is one series.
+TEST_F(MetricIngestTest, OrderOfAttributesDoesNotMatter) {
+  const std::string a = R"(attributes { key: "a" value { string_value: "1" } } )";
+  const std::string b = R"(attributes { key: "b" value { string_value: "2" } } )";
+  SendMetric("name: \"n\" gauge { data_points { time_unix_nano: 1 as_int: 1 " + a + b + "} }");
+  SendMetric("name: \"n\" gauge { data_points { time_unix_nano: 2 as_int: 2 " + b + a + "} }");
+  EXPECT_THAT(Page().points, SizeIs(1));
+  EXPECT_EQ(Page().points.begin()->second.value, 2);
+}
+
+// Scenario: attributes named like labels that the format itself uses.
+// Guarantees: they are renamed, so that the point can be shown.
+TEST_F(MetricIngestTest, ReservedLabelsAreRenamed) {
+  SendMetric(R"(name: "h" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
+      time_unix_nano: 1 count: 1 sum: 1 attributes { key: "le" value { string_value: "x" } } } })");
+  EXPECT_TRUE(Page().points.contains("h{exported_le=x,job=shop,otel_scope_name=lib}"));
+}
+
+}  // namespace
+}  // namespace braid::correlate
