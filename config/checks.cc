@@ -88,9 +88,8 @@ class Checker {
                                Anywhere(other->listen.host);
         if (other->enabled && one->listen.port == other->listen.port && one->listen.port != 0 && same_host) {
           Fail({place / "listen", other_place / "listen"},
-               one->listen.ToString() + " is also the address of " +
-                   (place / "listen").path + " and " + (other_place / "listen").path +
-                   ": give them different ports");
+               place.path + " and " + other_place.path + " listen on the same address, " +
+                   one->listen.ToString() + ": give them different ports");
         }
       }
     }

@@ -45,7 +45,15 @@ Values marked *secret* are never printed: give them as `${env:...}` or `${file:.
 **Order.** Defaults, then the file, then `--set path.to.key=value` from left to right.
 )";
 
-std::string Code(const std::string& text) { return "`" + text + "`"; }
+// As code in a table, where even there a bar would end the cell.
+std::string Code(const std::string& text) {
+  std::string out = "`";
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c;
+  }
+  return out + "`";
+}
 
 std::string Escape(std::string_view text) {
   std::string out;

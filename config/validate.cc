@@ -369,7 +369,7 @@ class Validator {
       case Schema::Kind::kDuration: return CheckRange(ParseDuration, schema, node, path);
       case Schema::Kind::kSize: return CheckRange(ParseSize, schema, node, path);
       case Schema::Kind::kShare:
-        return ParsePermille(node.text) || CheckRange(ParseSize, schema, node, path);
+        return ParsePermille(node.text).value_or(0) > 0 || CheckRange(ParseSize, schema, node, path);
       case Schema::Kind::kAddress: return ParseAddress(node.text) || Mismatch(schema, node, path);
       case Schema::Kind::kUrl: return CheckUrl(schema, node, path);
       case Schema::Kind::kRegex: return CheckRegex(schema, node, path);
@@ -464,7 +464,9 @@ std::string Nearest(std::string_view word, const std::vector<std::string>& candi
     const std::string other = Fold(candidate);
     const size_t distance = EditDistance(folded, other);
     const size_t longest = std::max(folded.size(), other.size());
-    const bool near = distance <= 1 + longest / 5 && distance < std::min(folded.size(), other.size());
+    const size_t shortest = std::min(folded.size(), other.size());
+    const bool prefix = shortest >= 3 && folded.substr(0, shortest) == other.substr(0, shortest);
+    const bool near = prefix || (distance <= 1 + longest / 5 && distance < shortest);
     if (near && (best.empty() || distance < best_distance)) {
       best = candidate;
       best_distance = distance;
