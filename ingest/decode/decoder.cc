@@ -13,6 +13,7 @@
 
 #include "base/wire.h"
 #include "ingest/decode/explain.h"
+#include "ingest/decode/filter.h"
 #include "ingest/decode/json.h"
 #include "ingest/decode/visitor.h"
 
@@ -334,6 +335,14 @@ void Decoder::Impl::RejectScope(RejectReason reason) {
 Result<Submission> Decoder::Impl::Decode(Signal signal, Slab body, uint32_t tenant) {
   if (body.size() > kMaxBody) return ResourceExhausted("request is larger than 2 GiB");
 
+  Filter::Outcome filtered;
+  if (filter_ != nullptr && filter_->Concerns(signal)) {
+    Result<Filter::Outcome> outcome = filter_->Apply(signal, body, slabs_);
+    if (!outcome.ok()) return outcome.status();
+    filtered = std::move(*outcome);
+    if (filtered.body) body = std::move(filtered.body);
+  }
+
   Submission submission;
   submission.batch = batches_.Take();
   submission.slices.resize(epoch_.shards);
@@ -365,6 +374,10 @@ Result<Submission> Decoder::Impl::Decode(Signal signal, Slab body, uint32_t tena
     return InvalidArgument(message.empty() ? "malformed request" : std::move(message));
   }
   Finish(&submission);
+  if (!filtered.hits.empty()) {
+    filter_->Count(signal, filtered);
+    submission.rejected[static_cast<size_t>(RejectReason::kFilter)] += filtered.dropped;
+  }
   return submission;
 }
 
