@@ -1021,7 +1021,7 @@ void MetricIngest::Advance(uint64_t tick) {
   state.swept = tick;
   for (uint32_t id = 0; id < state.series.size(); ++id) {
     const Series& one = state.series[id];
-    if (!one.live || tick - one.tick <= kStaleTicks) continue;
+    if (!one.live || tick - one.tick <= options_.stale_ticks) continue;
     const uint32_t family = one.family;
     state.Remove(id);
     state.DropIfEmpty(family);

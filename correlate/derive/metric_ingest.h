@@ -38,7 +38,7 @@ std::string_view NotExposedName(NotExposed reason);
 // histograms are added up from their first point on. Monotonic sums are counters, others gauges.
 //
 // A family has the type, unit and help of whoever sent it first. A point that contradicts type or unit is not
-// exposed, one with another help is; both are counted. A series leaves when nothing refreshes it for kStaleTicks, or
+// exposed, one with another help is; both are counted. A series leaves when nothing refreshes it for `stale_ticks`, or
 // when its sender says that it ended; a family leaves with its last series.
 //
 // Thread rule: any thread; one short critical section per Apply, and per family in Write.
@@ -55,6 +55,9 @@ class MetricIngest {
     size_t max_value_bytes = 2048;
 
     bool target_info = true;
+
+    // 5 minutes: Prometheus' own lookback.
+    uint64_t stale_ticks = 6000;
 
     // Families that others put on the page.
     std::vector<std::string> reserved_prefixes = {"braid_", "traces_spanmetrics_", "traces_span_metrics_",
@@ -75,9 +78,6 @@ class MetricIngest {
     uint64_t exemplars_dropped = 0;  // on a gauge or a summary, which cannot show one
     std::array<uint64_t, kNotExposedReasons> not_exposed{};
   };
-
-  // 5 minutes: Prometheus' own lookback.
-  static constexpr uint64_t kStaleTicks = 6000;
 
   explicit MetricIngest(const Options& options);
   ~MetricIngest();

@@ -47,7 +47,9 @@ void Core::Turn() {
   InboxRecord record;
   while (folded < kItemsPerTurn && inbox_.Pop(&record)) {
     folded += record.slice ? record.slice->count + 1 : 1;
+    const bool tick = record.kind == InboxRecord::Kind::kTick;
     shard_.Apply(std::move(record));
+    if (tick) AfterTick();
   }
   if (!inbox_.empty()) {
     Wake();
@@ -55,6 +57,23 @@ void Core::Turn() {
   }
   inbox_.sleeping.store(true, std::memory_order_seq_cst);
   if (!inbox_.empty() && inbox_.sleeping.exchange(false, std::memory_order_seq_cst)) Wake();
+}
+
+void Core::AfterTick() {
+  shard_.Evacuate(kEvacuatePerTick);
+  bool full = false;
+  for (const LaneOf& lane : lanes_) full |= lane.lane->full();
+  lane_full_.store(full, std::memory_order_relaxed);
+}
+
+void Core::FinishFold() {
+  InboxRecord record;
+  while (inbox_.Pop(&record)) shard_.Apply(std::move(record));
+  if (!shard_.idle()) {
+    record = InboxRecord{};
+    record.kind = InboxRecord::Kind::kDrain;
+    shard_.Apply(std::move(record));
+  }
 }
 
 void Core::OnChunk(ChunkPtr chunk) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -80,6 +81,12 @@ class Core : public correlate::ShardOutput {
 
   CoreSnapshot Snapshot();
 
+  // Whether a lane with on_full: refuse is at its bound, as of the last Tick. Any thread.
+  bool lane_full() const { return lane_full_.load(std::memory_order_relaxed); }
+
+  // Folds everything that has come and lets go of all that is held.
+  void FinishFold();
+
   // Stops the lanes, delivering until `deadline`; `done` runs on this thread.
   void StopLanes(std::chrono::steady_clock::time_point deadline, std::function<void()> done);
 
@@ -92,6 +99,7 @@ class Core : public correlate::ShardOutput {
 
  private:
   static constexpr uint64_t kItemsPerTurn = 512;
+  static constexpr size_t kEvacuatePerTick = 64;  // Batches looked at
 
   struct LaneOf {
     size_t sink;
@@ -99,6 +107,7 @@ class Core : public correlate::ShardOutput {
   };
 
   void Turn();
+  void AfterTick();
 
   const uint32_t index_;
   boost::asio::io_context io_{1};
@@ -108,6 +117,7 @@ class Core : public correlate::ShardOutput {
   correlate::ChunkStore store_;
   correlate::Shard shard_;
   std::vector<LaneOf> lanes_;
+  std::atomic<bool> lane_full_{false};
   std::thread thread_;
 };
 

@@ -20,6 +20,8 @@ void MemorySequencer::Submit(Submission submission, std::function<void(Status)> 
       refusal = "shutting down";
     } else if (pressure_ >= 3) {
       refusal = "out of memory budget";
+    } else if (refusal_ != nullptr) {
+      refusal = refusal_;
     } else {
       for (size_t i = 0; i < submission.slices.size() && refusal == nullptr; ++i) {
         if (submission.slices[i] && !inboxes_[i]->HasRoom()) refusal = "the core is behind";
@@ -54,6 +56,11 @@ void MemorySequencer::Submit(Submission submission, std::function<void(Status)> 
 void MemorySequencer::CountUndecodable(Signal signal) {
   MutexLock lock(mutex_);
   ++account_[static_cast<size_t>(signal)].undecodable_requests;
+}
+
+void MemorySequencer::Refuse(const char* reason) {
+  MutexLock lock(mutex_);
+  refusal_ = reason;
 }
 
 void MemorySequencer::Tick(uint64_t number) { Control(InboxRecord::Kind::kTick, number); }

@@ -55,6 +55,9 @@ class Sequencer {
   // A request that could not be decoded at all.
   virtual void CountUndecodable(Signal signal) = 0;
 
+  // While `reason` is not null every request is refused with it: a sink that must not lose is full, say. Literals only.
+  virtual void Refuse(const char* reason) = 0;
+
   // Control records, to every shard.
   virtual void Tick(uint64_t number) = 0;
   virtual void Pressure(int level) = 0;
@@ -75,6 +78,7 @@ class MemorySequencer : public Sequencer {
 
   void Submit(Submission submission, std::function<void(Status)> done) override;
   void CountUndecodable(Signal signal) override;
+  void Refuse(const char* reason) override;
   void Tick(uint64_t number) override;
   void Pressure(int level) override;
   void Drain() override;
@@ -88,10 +92,11 @@ class MemorySequencer : public Sequencer {
   const std::vector<Inbox*> inboxes_;
   const std::vector<std::function<void()>> wake_;
   mutable Mutex mutex_;
-  uint64_t next_sequence_ GUARDED_BY(mutex_) = 1;
-  int pressure_ GUARDED_BY(mutex_) = 0;
-  bool draining_ GUARDED_BY(mutex_) = false;
-  std::array<IngressEntry, kSignals> account_ GUARDED_BY(mutex_);
+  uint64_t next_sequence_ BRAID_GUARDED_BY(mutex_) = 1;
+  const char* refusal_ BRAID_GUARDED_BY(mutex_) = nullptr;
+  int pressure_ BRAID_GUARDED_BY(mutex_) = 0;
+  bool draining_ BRAID_GUARDED_BY(mutex_) = false;
+  std::array<IngressEntry, kSignals> account_ BRAID_GUARDED_BY(mutex_);
 };
 
 }  // namespace braid::ingest

@@ -1,0 +1,171 @@
+#include "gateway/api/api.h"
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <utility>
+
+#include "exporters/encode/exposition_negotiation.h"
+#include "gateway/api/trace_view.h"
+#include "gateway/api/gateway_readings.h"
+#include "gateway/version.h"
+
+namespace braid::gateway {
+namespace {
+
+using ingest::Request;
+using ingest::Responder;
+using ingest::Response;
+
+constexpr std::string_view kTracePrefix = "/api/v1/traces/";
+
+Response Text(int status, std::string body) {
+  Response response;
+  response.status = status;
+  response.content_type = "text/plain; charset=utf-8";
+  response.body = std::move(body);
+  return response;
+}
+
+Response Json(int status, std::string body) {
+  Response response;
+  response.status = status;
+  response.content_type = "application/json";
+  response.headers.emplace_back("cache-control", "no-store");
+  response.body = std::move(body);
+  return response;
+}
+
+Response JsonError(int status, const std::string& message) {
+  return Json(status, boost::json::serialize(boost::json::object{{"error", message}}));
+}
+
+constexpr std::string_view kIndex =
+    "Braid, a correlation gateway for traces, logs and metrics.\n"
+    "\n"
+    "  /metrics                 derived, ingested and own metrics (?only=derived,ingested,self)\n"
+    "  /api/v1/status           the account: what came, what is held, what was delivered\n"
+    "  /api/v1/traces/{id}      a trace with its joined logs, as JSON (braid trace <id> draws it)\n"
+    "  /livez  /readyz          health\n";
+
+// The parts of a comma-separated `only`; nothing if one is unknown.
+std::optional<correlate::Selection> ParseOnly(std::string_view only) {
+  correlate::Selection selection{false, false, false};
+  while (!only.empty()) {
+    const size_t comma = only.find(',');
+    const std::string_view word = only.substr(0, comma);
+    only = comma == std::string_view::npos ? std::string_view() : only.substr(comma + 1);
+    if (word == "derived") {
+      selection.derived = true;
+    } else if (word == "ingested") {
+      selection.ingested = true;
+    } else if (word == "self") {
+      selection.self = true;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return selection;
+}
+
+uint64_t UnixNow() {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace
+
+Api::Api(Backend& backend)
+    : backend_(backend),
+      telemetry_({.version = std::string(kVersion), .compiler = __VERSION__, .start_unix_ns = UnixNow()}) {}
+
+Api::~Api() = default;
+
+std::optional<Response> Api::Screen(Request& head) {
+  if (head.method != "GET" && head.method != "HEAD") {
+    Response response = JsonError(405, "only GET is served here");
+    response.headers.emplace_back("allow", "GET, HEAD");
+    return response;
+  }
+  return std::nullopt;
+}
+
+void Api::Handle(Request request, Responder responder) {
+  const std::string_view path = request.path();
+  if (path == "/metrics") {
+    Metrics(request, std::move(responder));
+  } else if (path == "/livez") {
+    responder.Reply(Text(200, "ok\n"));
+  } else if (path == "/readyz") {
+    if (backend_.draining()) {
+      responder.Reply(Text(503, "draining\n"));
+    } else {
+      responder.Reply(backend_.ready() ? Text(200, "ok\n") : Text(503, "starting\n"));
+    }
+  } else if (path == "/api/v1/status") {
+    Status(std::move(responder));
+  } else if (path.starts_with(kTracePrefix)) {
+    Trace(path.substr(kTracePrefix.size()), std::move(responder));
+  } else if (path == "/") {
+    responder.Reply(Text(200, std::string(kIndex)));
+  } else {
+    responder.Reply(JsonError(404, "nothing is served at this path; GET / lists what is"));
+  }
+}
+
+void Api::Metrics(const Request& request, Responder responder) {
+  correlate::Selection selection;
+  if (const auto only = request.QueryParameter("only")) {
+    const auto parsed = ParseOnly(*only);
+    if (!parsed) {
+      responder.Reply(Text(400, "only: expected some of derived, ingested, self, separated by commas\n"));
+      return;
+    }
+    selection = *parsed;
+  }
+  const exporters::NegotiatedExposition format = exporters::NegotiateExposition(request.headers.Get("accept"));
+  // (std::function wants something copyable.)
+  auto reply = std::make_shared<Responder>(std::move(responder));
+  backend_.Snapshot([this, selection, format, reply](std::shared_ptr<const GatewaySnapshot> snapshot) {
+    auto writer = exporters::PageWriter::New(format.format);
+    if (selection.derived) backend_.series().Write(*writer);
+    if (selection.self) {
+      telemetry_.Write(*writer, AccountOf(*snapshot),
+                       [&](Readings& readings) { ReadGateway(*snapshot, readings); });
+    }
+    if (selection.ingested) backend_.ingested().Write(*writer);
+    writer->Finish();
+    telemetry_.CountPage(writer->stats());
+    Response response;
+    response.content_type = std::string(format.content_type);
+    for (const std::string& piece : writer->TakeChunks()) response.body += piece;
+    reply->Reply(std::move(response));
+  });
+}
+
+void Api::Status(Responder responder) {
+  auto reply = std::make_shared<Responder>(std::move(responder));
+  backend_.Snapshot([reply](std::shared_ptr<const GatewaySnapshot> snapshot) {
+    reply->Reply(Json(200, RenderStatus(*snapshot)));
+  });
+}
+
+void Api::Trace(std::string_view text, Responder responder) {
+  const auto id = ParseTraceId(text);
+  if (!id) {
+    responder.Reply(JsonError(400, "a trace ID is 1 to 32 hex digits, not all zero"));
+    return;
+  }
+  auto reply = std::make_shared<Responder>(std::move(responder));
+  backend_.FetchTrace(*id, [id = *id, reply](std::shared_ptr<const TraceMaterial> material) {
+    std::string body = RenderTrace(id, *material, kMaxTraceItems);
+    if (!body.empty()) {
+      reply->Reply(Json(200, std::move(body)));
+    } else if (material->open.known) {
+      reply->Reply(JsonError(404, "the trace was seen, but its items have left the store (see store.max_bytes)"));
+    } else {
+      reply->Reply(JsonError(404, "no item of this trace is in the window or the store"));
+    }
+  });
+}
+
+}  // namespace braid::gateway

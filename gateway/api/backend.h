@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/ledger.h"
+#include "correlate/derive/metric_ingest.h"
+#include "correlate/derive/series_owner.h"
+#include "correlate/pipeline/shard.h"
+#include "gateway/core/core.h"
+#include "ingest/decode/filter.h"
+#include "ingest/http/http_server.h"
+#include "ingest/receivers/otlp_receiver.h"
+
+namespace braid::gateway {
+
+// Everything that is known of the process at about one instant: what /metrics, /api/v1/status and the shutdown
+// log are written from. Each core's part is exact; the cores are asked one after the other.
+struct GatewaySnapshot {
+  std::vector<CoreSnapshot> cores;
+  std::vector<std::string> sinks;  // names by index of the account; the first is internal
+  std::vector<std::array<bool, kSignals>> sink_takes;
+  std::array<IngressEntry, kSignals> ingress;
+  std::vector<std::array<LedgerEntry, kSignals>> ledger;  // summed over the cores
+  correlate::SeriesOwner::Stats series;
+  correlate::MetricIngest::Stats ingested;
+  std::vector<std::pair<std::string, ingest::HttpStats>> listeners;
+  ingest::OtlpReceiver::Stats receiver;
+  std::vector<ingest::Filter::RuleCount> filters;
+  std::string journal_mode;
+  size_t memory_budget = 0;
+  size_t slab_used = 0;
+  size_t slab_idle = 0;
+  size_t slab_max = 0;
+  int pressure = 0;
+  uint64_t tick = 0;
+  double uptime_seconds = 0;
+};
+
+// Everything one shard knows of a trace: items still held, and the store at the same moment.
+struct TraceMaterial {
+  correlate::TraceItems open;
+  std::vector<ChunkPtr> chunks;
+};
+
+// What the API asks of the process.
+// Thread rule: any thread; `done` runs once, on the background thread.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual void Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) = 0;
+  virtual void FetchTrace(const TraceId& id, std::function<void(std::shared_ptr<const TraceMaterial>)> done) = 0;
+  virtual const correlate::SeriesOwner& series() const = 0;
+  virtual const correlate::MetricIngest& ingested() const = 0;
+  virtual bool ready() const = 0;
+  virtual bool draining() const = 0;
+};
+
+}  // namespace braid::gateway

@@ -1,0 +1,264 @@
+#include "gateway/api/gateway_readings.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+namespace braid::gateway {
+namespace {
+
+double Seconds(uint64_t ticks) { return static_cast<double>(ticks * kTickMs) / 1000; }
+
+void ReadWindow(const GatewaySnapshot& s, Readings& r) {
+  correlate::ShardGauges sum;
+  uint64_t horizon = ~uint64_t{0};
+  uint64_t digest_horizon = ~uint64_t{0};
+  for (const CoreSnapshot& core : s.cores) {
+    sum.window_records += core.gauges.window_records;
+    sum.window_capacity += core.gauges.window_capacity;
+    sum.window_bytes += core.gauges.window_bytes;
+    sum.pending_bytes += core.gauges.pending_bytes;
+    sum.waiting_logs += core.gauges.waiting_logs;
+    sum.open_traces += core.gauges.open_traces;
+    sum.batches += core.gauges.batches;
+    horizon = std::min(horizon, core.gauges.horizon_ticks);
+    digest_horizon = std::min(digest_horizon, core.gauges.digest_horizon_ticks);
+  }
+  r.Gauge("braid_window_records", "Spans and logs that the window remembers.").Add({}, sum.window_records);
+  r.Gauge("braid_window_capacity_records", "Records for which the window has room.").Add({}, sum.window_capacity);
+  r.Gauge("braid_window_bytes", "Memory of the window's tables when full.").Add({}, sum.window_bytes);
+  r.Gauge("braid_window_horizon_seconds", "How far back joins and duplicate spans are recognised, on the core where it is least.")
+      .Add({}, Seconds(horizon == ~uint64_t{0} ? 0 : horizon));
+  r.Gauge("braid_window_digest_horizon_seconds", "How far back repeated requests are recognised, on the core where it is least.")
+      .Add({}, Seconds(digest_horizon == ~uint64_t{0} ? 0 : digest_horizon));
+  r.Gauge("braid_window_held_bytes", "Logical bytes of items held for a join or a verdict.").Add({}, sum.pending_bytes);
+  r.Gauge("braid_window_waiting_logs", "Logs that wait for their span.").Add({}, sum.waiting_logs);
+  r.Gauge("braid_window_open_traces", "Traces without a verdict.").Add({}, sum.open_traces);
+  r.Gauge("braid_window_batches", "Requests of which some item is still held.").Add({}, sum.batches);
+}
+
+void ReadCorrelation(const GatewaySnapshot& s, Readings& r) {
+  correlate::ShardStats sum;
+  for (const CoreSnapshot& core : s.cores) {
+    const correlate::ShardStats& c = core.stats;
+    sum.spans += c.spans;
+    sum.duplicate_spans += c.duplicate_spans;
+    sum.duplicate_slices += c.duplicate_slices;
+    sum.late_spans += c.late_spans;
+    sum.logs += c.logs;
+    sum.metrics += c.metrics;
+    sum.logs_joined_at_once += c.logs_joined_at_once;
+    sum.logs_joined_waiting += c.logs_joined_waiting;
+    sum.logs_no_context += c.logs_no_context;
+    sum.logs_bad_id += c.logs_bad_id;
+    sum.index_evicted += c.index_evicted;
+    sum.traces_evicted += c.traces_evicted;
+    sum.notes_dropped += c.notes_dropped;
+    sum.batches_evacuated += c.batches_evacuated;
+    sum.chunks += c.chunks;
+    sum.join_wait_ticks += c.join_wait_ticks;
+    for (size_t i = 0; i < c.logs_unjoined.size(); ++i) sum.logs_unjoined[i] += c.logs_unjoined[i];
+    for (size_t i = 0; i < c.verdicts.size(); ++i) sum.verdicts[i] += c.verdicts[i];
+  }
+  auto logs = r.Counter("braid_correlated_logs_total",
+                        "Logs by how they left: joined to their span, or why not. waited says whether they were held.");
+  logs.Add({{"result", "span"}, {"reason", "span_was_there"}}, sum.logs_joined_at_once);
+  logs.Add({{"result", "span"}, {"reason", "span_came"}}, sum.logs_joined_waiting);
+  logs.Add({{"result", "none"}, {"reason", "no_context"}}, sum.logs_no_context - sum.logs_bad_id);
+  logs.Add({{"result", "none"}, {"reason", "bad_id"}}, sum.logs_bad_id);
+  for (size_t i = 1; i < sum.logs_unjoined.size(); ++i) {
+    logs.Add({{"result", "unjoined"}, {"reason", correlate::UnjoinedReasonName(static_cast<correlate::UnjoinedReason>(i))}},
+             sum.logs_unjoined[i]);
+  }
+  r.Counter("braid_join_wait_seconds_total", "Time that joined logs waited for their span, summed.")
+      .Add({}, Seconds(sum.join_wait_ticks));
+  r.Counter("braid_duplicate_spans_total", "Spans that had arrived before.").Add({}, sum.duplicate_spans);
+  r.Counter("braid_duplicate_requests_total", "Requests' shares of a shard that had arrived before.").Add({}, sum.duplicate_slices);
+  r.Counter("braid_late_spans_total", "Spans that arrived after their trace's verdict.").Add({}, sum.late_spans);
+  auto verdicts = r.Counter("braid_verdicts_total", "Traces decided, by what triggered it.");
+  for (size_t i = 0; i < sum.verdicts.size(); ++i) {
+    verdicts.Add({{"trigger", correlate::TriggerName(static_cast<correlate::Trigger>(i))}}, sum.verdicts[i]);
+  }
+  auto evicted = r.Counter("braid_window_evicted_total", "Living entries of the window that gave way to new ones.");
+  evicted.Add({{"what", "span_index"}}, sum.index_evicted);
+  evicted.Add({{"what", "trace"}}, sum.traces_evicted);
+  evicted.Add({{"what", "error_message"}}, sum.notes_dropped);
+  r.Counter("braid_batches_evacuated_total", "Old requests whose last held items were moved together.").Add({}, sum.batches_evacuated);
+  r.Counter("braid_chunks_total", "Chunks of finished telemetry.").Add({}, sum.chunks);
+}
+
+void ReadMemory(const GatewaySnapshot& s, Readings& r) {
+  r.Gauge("braid_memory_budget_bytes", "The configured budget.").Add({}, static_cast<uint64_t>(s.memory_budget));
+  auto slabs = r.Gauge("braid_memory_slab_bytes", "Memory of requests and chunks.");
+  slabs.Add({{"state", "used"}}, static_cast<uint64_t>(s.slab_used));
+  slabs.Add({{"state", "idle"}}, static_cast<uint64_t>(s.slab_idle));
+  r.Gauge("braid_memory_slab_limit_bytes", "Beyond this, requests are refused.").Add({}, static_cast<uint64_t>(s.slab_max));
+  r.Gauge("braid_memory_pressure_level", "0 none, 1 holds are halved, 2 the oldest is decided at once, 3 requests are refused.")
+      .Add({}, static_cast<uint64_t>(s.pressure));
+}
+
+void ReadStore(const GatewaySnapshot& s, Readings& r) {
+  uint64_t bytes = 0;
+  uint64_t items = 0;
+  uint64_t oldest = 0;
+  bool evicted = false;
+  for (const CoreSnapshot& core : s.cores) {
+    bytes += core.store_bytes;
+    items += core.store_items;
+    if (core.store_horizon_tick == 0) continue;
+    evicted = true;
+    oldest = std::max(oldest, std::min<uint64_t>(core.store_horizon_tick, core.tick));
+  }
+  r.Gauge("braid_store_bytes", "Finished telemetry kept for queries.").Add({}, bytes);
+  r.Gauge("braid_store_items", "Spans and logs kept for queries.").Add({}, items);
+  r.Gauge("braid_store_horizon_seconds", "A trace that was finished no longer ago than this can be fetched.")
+      .Add({}, evicted ? Seconds(s.tick - std::min(oldest, s.tick)) : s.uptime_seconds);
+}
+
+void ReadLanes(const GatewaySnapshot& s, Readings& r) {
+  struct Sum {
+    uint64_t queued_bytes = 0;
+    uint64_t in_flight = 0;
+    uint64_t requests = 0;
+    uint64_t retries = 0;
+    uint64_t bisections = 0;
+    uint64_t sent_bytes = 0;
+    uint64_t shed_fields = 0;
+    double oldest = 0;
+    uint64_t failures = 0;
+    bool present = false;
+  };
+  std::vector<Sum> sums(s.sinks.size());
+  for (const CoreSnapshot& core : s.cores) {
+    for (const CoreSnapshot::LaneView& lane : core.lanes) {
+      Sum& sum = sums[lane.sink];
+      sum.present = true;
+      sum.queued_bytes += lane.stats.queued_bytes;
+      sum.in_flight += lane.stats.in_flight;
+      sum.requests += lane.stats.requests;
+      sum.retries += lane.stats.retries;
+      sum.bisections += lane.stats.bisections;
+      sum.sent_bytes += lane.stats.sent_bytes;
+      sum.shed_fields += lane.stats.shed_fields;
+      sum.oldest = std::max(sum.oldest, std::chrono::duration<double>(lane.stats.oldest_age).count());
+      sum.failures = std::max<uint64_t>(sum.failures, lane.stats.consecutive_failures);
+    }
+  }
+  const auto each = [&](Readings::Family family, auto value) {
+    for (size_t i = 0; i < sums.size(); ++i) {
+      if (sums[i].present) family.Add({{"sink", s.sinks[i]}}, value(sums[i]));
+    }
+  };
+  each(r.Gauge("braid_sink_queue_bytes", "Bytes queued for the sink or under way to it."),
+       [](const Sum& x) { return x.queued_bytes; });
+  each(r.Gauge("braid_sink_requests_in_flight", "Requests under way."), [](const Sum& x) { return x.in_flight; });
+  each(r.Gauge("braid_sink_oldest_seconds", "Age of the oldest item queued."), [](const Sum& x) { return x.oldest; });
+  each(r.Gauge("braid_sink_consecutive_failures", "Failures since the last success; 0 is healthy."),
+       [](const Sum& x) { return x.failures; });
+  each(r.Counter("braid_sink_requests_total", "Requests sent, repetitions included."), [](const Sum& x) { return x.requests; });
+  each(r.Counter("braid_sink_retries_total", "Requests sent again."), [](const Sum& x) { return x.retries; });
+  each(r.Counter("braid_sink_bisections_total", "Refused requests cut in two to find the bad item."),
+       [](const Sum& x) { return x.bisections; });
+  each(r.Counter("braid_sink_sent_bytes_total", "Bytes of telemetry that the receiver took, before compression."),
+       [](const Sum& x) { return x.sent_bytes; });
+  each(r.Counter("braid_sink_shed_fields_total", "Fields left out because the receiver takes no more."),
+       [](const Sum& x) { return x.shed_fields; });
+}
+
+void ReadListeners(const GatewaySnapshot& s, Readings& r) {
+  const auto& all = s.listeners;
+  const auto each = [&](Readings::Family family, auto value) {
+    for (const auto& [name, stats] : all) family.Add({{"listener", name}}, value(stats));
+  };
+  using S = ingest::HttpStats;
+  each(r.Counter("braid_listener_connections_total", "Connections accepted."), [](const S& h) { return h.connections_accepted; });
+  each(r.Gauge("braid_listener_connections_open", "Connections open."), [](const S& h) { return h.connections_open; });
+  each(r.Counter("braid_listener_requests_total", "Requests received."), [](const S& h) { return h.requests; });
+  each(r.Counter("braid_listener_received_bytes_total", "Bytes received."), [](const S& h) { return h.bytes_received; });
+  each(r.Counter("braid_listener_sent_bytes_total", "Bytes sent."), [](const S& h) { return h.bytes_sent; });
+  const auto refused = r.Counter("braid_listener_refused_total", "Connections and requests turned away, by reason.");
+  auto family = refused;
+  for (const auto& [name, h] : all) {
+    family.Add({{"listener", name}, {"reason", "too_many_connections"}}, h.connections_refused);
+    family.Add({{"listener", name}, {"reason", "tls"}}, h.tls_failures);
+    family.Add({{"listener", name}, {"reason", "protocol_error"}}, h.protocol_errors);
+    family.Add({{"listener", name}, {"reason", "flood"}}, h.floods);
+    family.Add({{"listener", name}, {"reason", "header_timeout"}}, h.header_timeouts);
+    family.Add({{"listener", name}, {"reason", "body_timeout"}}, h.body_timeouts);
+    family.Add({{"listener", name}, {"reason", "idle_timeout"}}, h.idle_timeouts);
+    family.Add({{"listener", name}, {"reason", "write_timeout"}}, h.write_timeouts);
+    family.Add({{"listener", name}, {"reason", "deadline"}}, h.deadlines_passed);
+    family.Add({{"listener", name}, {"reason", "too_large"}}, h.refused_too_large);
+    family.Add({{"listener", name}, {"reason", "no_memory"}}, h.refused_no_memory);
+  }
+}
+
+void ReadReceiver(const ingest::OtlpReceiver::Stats& stats, Readings& r) {
+  auto requests = r.Counter("braid_receiver_requests_total", "Requests by how they ended, as their sender was told.");
+  for (size_t t = 0; t < ingest::kOtlpTransports; ++t) {
+    for (size_t s = 0; s < kSignals; ++s) {
+      for (size_t o = 0; o < ingest::kReceiveOutcomes; ++o) {
+        requests.Add({{"receiver", ingest::ReceiverName(static_cast<ingest::OtlpTransport>(t))},
+                      {"signal", SignalName(static_cast<Signal>(s))},
+                      {"outcome", ingest::ReceiveOutcomeName(static_cast<ingest::ReceiveOutcome>(o))}},
+                     stats.requests[t][s][o]);
+      }
+    }
+  }
+  const auto bytes = [&](std::string_view name, std::string_view help, const auto& values) {
+    auto family = r.Counter(name, help);
+    for (size_t t = 0; t < ingest::kOtlpTransports; ++t) {
+      for (size_t s = 0; s < kSignals; ++s) {
+        family.Add({{"receiver", ingest::ReceiverName(static_cast<ingest::OtlpTransport>(t))},
+                    {"signal", SignalName(static_cast<Signal>(s))}},
+                   values[t][s]);
+      }
+    }
+  };
+  bytes("braid_receiver_bytes_total", "Request bodies as sent.", stats.bytes);
+  bytes("braid_receiver_decompressed_bytes_total", "Request bodies after decompression.", stats.decompressed_bytes);
+  r.Counter("braid_receiver_unknown_path_total", "Requests for no path or method of OTLP.").Add({}, stats.unknown_path);
+}
+
+void ReadFilters(const GatewaySnapshot& s, Readings& r) {
+  if (s.filters.empty()) return;
+  auto family = r.Counter("braid_filter_items_total", "Items that a filter rule dropped or changed.");
+  for (const ingest::Filter::RuleCount& count : s.filters) {
+    using Action = ingest::Filter::Rule::Action;
+    const std::string_view action = count.action == Action::kDrop     ? "drop"
+                                    : count.action == Action::kRedact ? "redact"
+                                                                      : "remove";
+    family.Add({{"rule", count.rule}, {"action", action}, {"signal", SignalName(count.signal)}}, count.items);
+  }
+}
+
+}  // namespace
+
+Account AccountOf(const GatewaySnapshot& snapshot) {
+  Account account;
+  account.journal_mode = snapshot.journal_mode;
+  account.ingress = snapshot.ingress;
+  for (size_t sink = 0; sink < snapshot.sinks.size(); ++sink) {
+    account.sinks.push_back({snapshot.sinks[sink], snapshot.sink_takes[sink], snapshot.ledger[sink]});
+  }
+  for (size_t signal = 0; signal < kSignals; ++signal) {
+    account.backlog[signal] = snapshot.ingress[signal].submitted -
+                              snapshot.ledger[correlate::Shard::kInternalSink][signal].accepted;
+  }
+  return account;
+}
+
+void ReadGateway(const GatewaySnapshot& snapshot, Readings& readings) {
+  Read(snapshot.series, readings);
+  Read(snapshot.ingested, readings);
+  ReadWindow(snapshot, readings);
+  ReadCorrelation(snapshot, readings);
+  ReadMemory(snapshot, readings);
+  ReadStore(snapshot, readings);
+  ReadLanes(snapshot, readings);
+  ReadListeners(snapshot, readings);
+  ReadFilters(snapshot, readings);
+  ReadReceiver(snapshot.receiver, readings);
+}
+
+}  // namespace braid::gateway
