@@ -1,0 +1,376 @@
+#include "exporters/encode/exposition.h"
+
+#include <google/protobuf/util/delimited_message_util.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client_model.pb.h"
+
+namespace braid::exporters {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+using testing::SizeIs;
+
+namespace scrape = braid::oracle::scrape;
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+class ExpositionTest : public testing::Test {
+ protected:
+  void Start(ExpositionFormat format, PageWriter::Options options = {}) { writer_ = PageWriter::New(format, options); }
+
+  std::string Page() {
+    writer_->Finish();
+    std::string page;
+    for (const std::string& chunk : writer_->TakeChunks()) page += chunk;
+    return page;
+  }
+
+  std::vector<scrape::MetricFamily> Families() {
+    const std::string page = Page();
+    google::protobuf::io::ArrayInputStream in(page.data(), static_cast<int>(page.size()));
+    std::vector<scrape::MetricFamily> families;
+    for (;;) {
+      scrape::MetricFamily family;
+      bool clean = false;
+      if (!google::protobuf::util::ParseDelimitedFromZeroCopyStream(&family, &in, &clean)) {
+        EXPECT_TRUE(clean);
+        return families;
+      }
+      families.push_back(family);
+    }
+  }
+
+  uint64_t Skipped(ExpositionSkip reason) { return writer_->stats().skipped[static_cast<size_t>(reason)]; }
+
+  // One of everything.
+  void WriteSample() {
+    const ExemplarView exemplar{0.003, 1'700'000'000'123'000'000, {0x0102030405060708, 9}, 10, {}};
+    const std::vector<Label> labels = {{"service", "a\"b\\c\nd"}, {"empty", ""}, {"z", "\xc3\xa9"}};
+    writer_->Family({"calls", "Say \"hi\" \\ \n.", "", MetricType::kCounter});
+    writer_->Counter(labels, 3, 1'600'000'000'500'000'000, &exemplar);
+    writer_->Family({"temp_celsius", "", "celsius", MetricType::kGauge});
+    writer_->Gauge({}, -0.5);
+    writer_->Gauge(labels, kNaN);
+    writer_->Family({"lat_seconds", "Latency.", "seconds", MetricType::kHistogram});
+    const std::vector<double> bounds = {0.002, 1, 100'000, 1'000'000};
+    const std::vector<uint64_t> counts = {1, 2, 0, 0, 4};
+    const ExemplarView last{2e6, 0, {1, 2}, 0, {}};
+    const std::vector<const ExemplarView*> exemplars = {nullptr, &exemplar, nullptr, nullptr, &last};
+    writer_->Histogram(std::vector<Label>{{"a", "b"}}, {bounds, counts, 0.1 + 0.2, true, exemplars}, 7'000'000'000);
+    writer_->Family({"sizes", "", "", MetricType::kSummary});
+    const std::vector<double> quantiles = {0.5, 1};
+    const std::vector<double> values = {3, kNaN};
+    writer_->Summary({}, {quantiles, values, 12.5, 4}, 0);
+    writer_->Family({"odd", "", "", MetricType::kUnknown});
+    writer_->Gauge({}, kInf);
+  }
+
+  std::unique_ptr<PageWriter> writer_;
+};
+
+// Scenario: one of everything, in text 0.0.4.
+// Guarantees: exactly this page: no exemplars, units or start times; escapes as the format has them.
+TEST_F(ExpositionTest, Text) {
+  Start(ExpositionFormat::kText);
+  WriteSample();
+  EXPECT_EQ(Page(), R"(# HELP calls_total Say "hi" \\ \n.
+# TYPE calls_total counter
+calls_total{service="a\"b\\c\nd",z="é"} 3
+# TYPE temp_celsius gauge
+temp_celsius -0.5
+temp_celsius{service="a\"b\\c\nd",z="é"} NaN
+# HELP lat_seconds Latency.
+# TYPE lat_seconds histogram
+lat_seconds_bucket{a="b",le="0.002"} 1
+lat_seconds_bucket{a="b",le="1"} 3
+lat_seconds_bucket{a="b",le="100000"} 3
+lat_seconds_bucket{a="b",le="1e+06"} 3
+lat_seconds_bucket{a="b",le="+Inf"} 7
+lat_seconds_sum{a="b"} 0.30000000000000004
+lat_seconds_count{a="b"} 7
+# TYPE sizes summary
+sizes{quantile="0.5"} 3
+sizes{quantile="1"} NaN
+sizes_sum 12.5
+sizes_count 4
+# TYPE odd untyped
+odd +Inf
+)");
+}
+
+// Scenario: the same in OpenMetrics.
+// Guarantees: exactly this page: exemplars with IDs and second timestamps, start times, units, the end mark.
+TEST_F(ExpositionTest, OpenMetrics) {
+  Start(ExpositionFormat::kOpenMetrics);
+  WriteSample();
+  EXPECT_EQ(Page(), R"(# HELP calls Say \"hi\" \\ \n.
+# TYPE calls counter
+calls_total{service="a\"b\\c\nd",z="é"} 3 # {trace_id="01020304050607080000000000000009",span_id="000000000000000a"} 0.003 1700000000.123
+calls_created{service="a\"b\\c\nd",z="é"} 1600000000.5
+# TYPE temp_celsius gauge
+# UNIT temp_celsius celsius
+temp_celsius -0.5
+temp_celsius{service="a\"b\\c\nd",z="é"} NaN
+# HELP lat_seconds Latency.
+# TYPE lat_seconds histogram
+# UNIT lat_seconds seconds
+lat_seconds_bucket{a="b",le="0.002"} 1
+lat_seconds_bucket{a="b",le="1.0"} 3 # {trace_id="01020304050607080000000000000009",span_id="000000000000000a"} 0.003 1700000000.123
+lat_seconds_bucket{a="b",le="100000.0"} 3
+lat_seconds_bucket{a="b",le="1e+06"} 3
+lat_seconds_bucket{a="b",le="+Inf"} 7 # {trace_id="00000000000000010000000000000002"} 2000000
+lat_seconds_sum{a="b"} 0.30000000000000004
+lat_seconds_count{a="b"} 7
+lat_seconds_created{a="b"} 7.0
+# TYPE sizes summary
+sizes{quantile="0.5"} 3
+sizes{quantile="1.0"} NaN
+sizes_sum 12.5
+sizes_count 4
+# TYPE odd unknown
+odd +Inf
+# EOF
+)");
+}
+
+// Scenario: the same as delimited protobuf, read by generated code from a schema written for this test.
+// Guarantees: every value, label, exemplar and start time arrives.
+TEST_F(ExpositionTest, Protobuf) {
+  Start(ExpositionFormat::kProtobuf);
+  WriteSample();
+  const auto families = Families();
+  ASSERT_THAT(families, SizeIs(5));
+  EXPECT_EQ(families[0].name(), "calls_total");
+  EXPECT_EQ(families[0].help(), "Say \"hi\" \\ \n.");
+  EXPECT_TRUE(families[0].has_type());
+  EXPECT_EQ(families[0].type(), scrape::COUNTER);
+  const auto& calls = families[0].metric(0);
+  ASSERT_EQ(calls.label_size(), 2);
+  EXPECT_EQ(calls.label(0).value(), "a\"b\\c\nd");
+  EXPECT_EQ(calls.counter().value(), 3);
+  EXPECT_EQ(calls.counter().created_timestamp().seconds(), 1'600'000'000);
+  EXPECT_EQ(calls.counter().created_timestamp().nanos(), 500'000'000);
+  EXPECT_EQ(calls.counter().exemplar().label(0).value(), "01020304050607080000000000000009");
+  EXPECT_EQ(calls.counter().exemplar().timestamp().nanos(), 123'000'000);
+  EXPECT_EQ(families[1].unit(), "celsius");
+  EXPECT_EQ(families[1].metric(0).gauge().value(), -0.5);
+  EXPECT_TRUE(std::isnan(families[1].metric(1).gauge().value()));
+  const auto& histogram = families[2].metric(0).histogram();
+  EXPECT_EQ(families[2].type(), scrape::HISTOGRAM);
+  EXPECT_EQ(histogram.sample_count(), 7u);
+  EXPECT_EQ(histogram.sample_sum(), 0.1 + 0.2);
+  EXPECT_EQ(histogram.created_timestamp().seconds(), 7);
+  ASSERT_EQ(histogram.bucket_size(), 5);
+  EXPECT_EQ(histogram.bucket(1).cumulative_count(), 3u);
+  EXPECT_EQ(histogram.bucket(1).exemplar().value(), 0.003);
+  EXPECT_FALSE(histogram.bucket(0).has_exemplar());
+  EXPECT_EQ(histogram.bucket(4).upper_bound(), kInf);
+  EXPECT_FALSE(histogram.bucket(4).exemplar().has_timestamp());
+  const auto& summary = families[3].metric(0).summary();
+  EXPECT_EQ(summary.sample_count(), 4u);
+  EXPECT_EQ(summary.quantile(0).value(), 3);
+  EXPECT_EQ(families[4].metric(0).untyped().value(), kInf);
+}
+
+// Scenario: families larger than a piece of the page, in protobuf, where the length stands before the content.
+// Guarantees: the length is right wherever the pieces are cut; the pieces together are bytes().
+TEST_F(ExpositionTest, LargePagesComeInPieces) {
+  Start(ExpositionFormat::kProtobuf);
+  for (const char* name : {"first", "second", "third"}) {
+    writer_->Family({name, "", "", MetricType::kGauge});
+    for (int i = 0; i < 20'000; ++i) {
+      const std::string value = std::to_string(i);
+      writer_->Gauge(std::vector<Label>{{"i", value}}, i);
+    }
+  }
+  const auto families = Families();
+  ASSERT_THAT(families, SizeIs(3));
+  for (const auto& family : families) {
+    ASSERT_EQ(family.metric_size(), 20'000);
+    EXPECT_EQ(family.metric(19'999).gauge().value(), 19'999);
+  }
+}
+
+// Scenario: exemplars whose labels are 127, 128 and 129 characters, the last of more than one byte each.
+// Guarantees: trace_id and span_id always stay; an extra label stays up to 128 characters, counted as characters.
+TEST_F(ExpositionTest, ExemplarLabelsStayWithin128Characters) {
+  // trace_id + 32 + span_id + 16 = 63; "extra" = 5.
+  for (const int total : {127, 128, 129}) {
+    for (const std::string letter : {"x", "\xc3\xa9"}) {
+      std::string value;
+      for (int i = 0; i < total - 63 - 5; ++i) value += letter;
+      const std::vector<Label> extra = {{"extra", value}};
+      const ExemplarView exemplar{1, 0, {1, 2}, 3, extra};
+      Start(ExpositionFormat::kOpenMetrics);
+      writer_->Family({"c", "", "", MetricType::kCounter});
+      writer_->Counter({}, 1, 0, &exemplar);
+      const std::string page = Page();
+      EXPECT_THAT(page, HasSubstr("span_id=\"0000000000000003\""));
+      if (total <= 128) {
+        EXPECT_THAT(page, HasSubstr("extra=\"" + value + "\"}"));
+      } else {
+        EXPECT_THAT(page, Not(HasSubstr("extra")));
+      }
+    }
+  }
+}
+
+// Scenario: extra exemplar labels that are invalid, repeated, or do not fit while a later one does.
+// Guarantees: those are left out, the others stay; an exemplar that points nowhere is dropped and counted.
+TEST_F(ExpositionTest, ExtraExemplarLabelsAreCheckedOneByOne) {
+  const std::string big(61, 'x');
+  const std::vector<Label> extra = {{"trace_id", "fake"}, {"bad-name", "v"}, {"big", big},
+                                    {"a", "1"},           {"a", "2"},        {"u", "\xff"}};
+  const ExemplarView exemplar{1, 0, {1, 2}, 3, extra};
+  const ExemplarView nowhere{1, 0, {}, 0, {}};
+  Start(ExpositionFormat::kOpenMetrics);
+  writer_->Family({"c", "", "", MetricType::kCounter});
+  writer_->Counter({}, 1, 0, &exemplar);
+  writer_->Counter(std::vector<Label>{{"n", "1"}}, 1, 0, &nowhere);
+  const std::string page = Page();
+  EXPECT_THAT(page, HasSubstr("{trace_id=\"00000000000000010000000000000002\",span_id=\"0000000000000003\",big=\"" + big));
+  EXPECT_THAT(page, Not(HasSubstr("a=\"1\"")));  // 63 + 64 + 2 = 129
+  EXPECT_THAT(page, HasSubstr("c_total{n=\"1\"} 1\n"));
+  EXPECT_EQ(writer_->stats().exemplars_dropped, 1u);
+}
+
+// Scenario: an exemplar that lies outside the bucket it was given for.
+// Guarantees: it is dropped and counted; the bucket stays.
+TEST_F(ExpositionTest, ExemplarsLieInTheirBucket) {
+  Start(ExpositionFormat::kOpenMetrics);
+  const std::vector<double> bounds = {1, 2};
+  const std::vector<uint64_t> counts = {1, 1, 1};
+  const ExemplarView low{1, 0, {1, 2}, 3, {}}, high{2.5, 0, {1, 2}, 3, {}};
+  const std::vector<const ExemplarView*> exemplars = {&high, &low, &low};
+  writer_->Family({"h", "", "", MetricType::kHistogram});
+  writer_->Histogram({}, {bounds, counts, 1, true, exemplars}, 0);
+  EXPECT_THAT(Page(), Not(HasSubstr("trace_id")));
+  EXPECT_EQ(writer_->stats().exemplars_dropped, 3u);
+}
+
+// Scenario: everything that would break a page.
+// Guarantees: it is left out and counted by reason; what is around it stays.
+TEST_F(ExpositionTest, WhatWouldBreakThePageIsSkipped) {
+  Start(ExpositionFormat::kOpenMetrics);
+  const std::vector<double> bounds = {1}, falling = {2, 1};
+  const std::vector<uint64_t> two = {1, 1}, three = {1, 1, 1};
+  const auto labels = [](std::string_view name, std::string_view value) { return std::vector<Label>{{name, value}}; };
+
+  writer_->Gauge({}, 1);  // no family yet
+  EXPECT_EQ(Skipped(ExpositionSkip::kWrongType), 1u);
+  writer_->Family({"h", "", "", MetricType::kHistogram});
+  writer_->Histogram({}, {bounds, two, 1, true, {}}, 0);
+  writer_->Histogram({}, {bounds, two, 1, true, {}}, 0);
+  EXPECT_EQ(Skipped(ExpositionSkip::kDuplicate), 1u);
+  writer_->Histogram(labels("le", "5"), {bounds, two, 1, true, {}}, 0);
+  EXPECT_EQ(Skipped(ExpositionSkip::kBadLabel), 1u);
+  writer_->Histogram(labels("x", "1"), {falling, three, 1, true, {}}, 0);
+  writer_->Histogram(labels("x", "2"), {bounds, three, 1, true, {}}, 0);
+  EXPECT_EQ(Skipped(ExpositionSkip::kBadValue), 2u);
+  writer_->Gauge(labels("x", "3"), 1);
+  EXPECT_EQ(Skipped(ExpositionSkip::kWrongType), 2u);
+
+  writer_->Family({"h_count", "", "", MetricType::kGauge});
+  writer_->Gauge({}, 1);
+  writer_->Family({"h", "", "", MetricType::kGauge});
+  writer_->Gauge({}, 1);
+  EXPECT_EQ(Skipped(ExpositionSkip::kFamilyConflict), 2u);
+  writer_->Family({"1bad", "", "", MetricType::kGauge});
+  writer_->Gauge({}, 1);
+  writer_->Family({"", "", "", MetricType::kGauge});
+  writer_->Gauge({}, 1);
+  EXPECT_EQ(Skipped(ExpositionSkip::kBadName), 2u);
+
+  writer_->Family({"c", "", "", MetricType::kCounter});
+  writer_->Counter({}, -1, 0, nullptr);
+  writer_->Counter({}, kNaN, 0, nullptr);
+  EXPECT_EQ(Skipped(ExpositionSkip::kBadValue), 4u);
+  writer_->Counter(std::vector<Label>{{"a", "1"}, {"a", "2"}}, 1, 0, nullptr);
+  writer_->Counter(labels("__name__", "x"), 1, 0, nullptr);
+  writer_->Counter(labels("a-b", "x"), 1, 0, nullptr);
+  EXPECT_EQ(Skipped(ExpositionSkip::kBadLabel), 4u);
+  for (const std::string bad : {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "a\x80"}) {
+    writer_->Counter(labels("a", bad), 1, 0, nullptr);
+  }
+  EXPECT_EQ(Skipped(ExpositionSkip::kBadUtf8), 6u);
+  writer_->Counter(std::vector<Label>{{"a", "1"}, {"b", "2"}}, 1, 0, nullptr);
+  writer_->Counter(std::vector<Label>{{"b", "2"}, {"a", "1"}}, 1, 0, nullptr);
+  EXPECT_EQ(Skipped(ExpositionSkip::kDuplicate), 2u);
+  writer_->Counter(labels("a", "\xf0\x9f\x98\x80"), 1, 0, nullptr);
+
+  EXPECT_EQ(Page(), R"(# TYPE h histogram
+h_bucket{le="1.0"} 1
+h_bucket{le="+Inf"} 2
+h_sum 1
+h_count 2
+# TYPE c counter
+c_total{a="1",b="2"} 1
+c_total{a="😀"} 1
+# EOF
+)");
+  EXPECT_EQ(writer_->stats().series, 3u);
+}
+
+// Scenario: histograms that may have no sum in OpenMetrics.
+// Guarantees: neither sum nor count is written there; text keeps the count.
+TEST_F(ExpositionTest, SumsThatOpenMetricsForbids) {
+  const std::vector<double> bounds = {-1, 1};
+  const std::vector<uint64_t> counts = {1, 1, 1};
+  for (const ExpositionFormat format : {ExpositionFormat::kText, ExpositionFormat::kOpenMetrics}) {
+    Start(format);
+    writer_->Family({"h", "", "", MetricType::kHistogram});
+    writer_->Histogram({}, {bounds, counts, -4, true, {}}, 0);
+    const std::string page = Page();
+    EXPECT_THAT(page, Not(HasSubstr("h_sum")));
+    EXPECT_EQ(page.find("h_count 3") != std::string::npos, format == ExpositionFormat::kText);
+  }
+}
+
+// Scenario: a page at its bound.
+// Guarantees: further points are skipped and counted, and it still ends as it should.
+TEST_F(ExpositionTest, PagesAreBounded) {
+  Start(ExpositionFormat::kOpenMetrics, {.max_bytes = 1000});
+  writer_->Family({"g", "", "", MetricType::kGauge});
+  for (int i = 0; i < 1000; ++i) {
+    const std::string value = std::to_string(i);
+    writer_->Gauge(std::vector<Label>{{"i", value}}, i);
+  }
+  const std::string page = Page();
+  EXPECT_LT(page.size(), 1100u);
+  EXPECT_TRUE(page.ends_with("# EOF\n"));
+  EXPECT_EQ(Skipped(ExpositionSkip::kPageFull) + writer_->stats().series, 1000u);
+}
+
+// Scenario: random bit patterns, and numbers at the edges of integers.
+// Guarantees: what is printed reads back as the same double.
+TEST_F(ExpositionTest, NumbersReadBackTheSame) {
+  std::mt19937_64 random(5);
+  std::vector<double> values = {0.0, -0.0, 1, 9007199254740991.0, 9007199254740992.0, 1e21, 5e-324, 0.1 + 0.2, -1.5};
+  for (int i = 0; i < 100'000; ++i) values.push_back(std::bit_cast<double>(random()));
+  for (const double value : values) {
+    if (std::isnan(value) || std::isinf(value)) continue;
+    std::string text;
+    AppendNumber(&text, value);
+    double back = 0;
+    std::from_chars(text.data(), text.data() + text.size(), back);
+    ASSERT_EQ(std::bit_cast<uint64_t>(back), std::bit_cast<uint64_t>(value)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace braid::exporters
