@@ -66,8 +66,7 @@ class Checker {
       if (place.node->broken) return;
       if (!where->given() && place.given()) where = &place;
     }
-    to->push_back(
-        {.at = where->node->at, .source = {}, .path = where->path, .message = std::move(message)});
+    to->push_back({.at = where->node->at, .source = {}, .path = where->path, .message = std::move(message)});
   }
 
   static bool Anywhere(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
@@ -79,8 +78,9 @@ class Checker {
       const bool authenticated = one->tls && !one->tls->client_ca_file.empty();
       if (!IsLoopback(one->listen.host) && !authenticated && !one->insecure) {
         Fail({place / "listen", place / "tls", place / "insecure"},
-             one->listen.ToString() + " can be reached by other machines: set tls with cert_file, key_file and "
-             "client_ca_file, or say insecure: true");
+             one->listen.ToString() +
+                 " can be reached by other machines: set tls with cert_file, key_file and "
+                 "client_ca_file, or say insecure: true");
       }
       for (size_t j = 0; j < i; ++j) {
         const auto& [other, other_place] = listeners_[j];
@@ -156,8 +156,9 @@ class Checker {
       possible.metrics = possible.metrics && (any || rule.match[i].field == FilterMatch::Field::kMetricName);
       if (!possible.any()) {
         const Place match{&list.node->items[i], list.path + '[' + std::to_string(i) + ']'};
-        Fail({match / "field"}, "the rule never applies: no item of its signals has this and what else it "
-                                "asks for");
+        Fail({match / "field"},
+             "the rule never applies: no item of its signals has this and what else it "
+             "asks for");
         return;
       }
     }
@@ -191,8 +192,9 @@ class Checker {
       if (!sink.endpoint.empty()) CheckRemote(sink, place);
     }
     if (queues > config_.memory.budget) {
-      Warn({sinks}, "the queues together may take more than memory.budget; whichever sink stalls first "
-                    "takes the room of the others");
+      Warn({sinks},
+           "the queues together may take more than memory.budget; whichever sink stalls first "
+           "takes the room of the others");
     }
   }
 
@@ -207,7 +209,8 @@ class Checker {
 
     const bool secrets = sink.auth.basic || !sink.auth.bearer.empty() || !sink.headers.empty();
     if (secrets && !tls && !IsLoopback(host)) {
-      Warn({place / "endpoint"}, "credentials or headers go to " + host + " in plain text; https:// protects them");
+      Warn({place / "endpoint"},
+           "credentials or headers go to " + host + " in plain text; https:// protects them");
     }
     if (sink.retry.initial > sink.retry.max) {
       NotAbove(place / "retry" / "initial", false, place / "retry" / "max");
@@ -221,14 +224,15 @@ class Checker {
     }
     // Written by the transport, or from other keys.
     constexpr std::array<std::string_view, 9> kReserved = {
-        "connection", "content-encoding", "content-length", "content-type", "host",
+        "connection", "content-encoding", "content-length",    "content-type", "host",
         "te",         "trailer",          "transfer-encoding", "user-agent"};
     for (const auto& [name, value] : sink.headers) {
       std::string lower = name;
       std::transform(lower.begin(), lower.end(), lower.begin(),
                      [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
       const Place header = place / "headers" / name;
-      if (std::find(kReserved.begin(), kReserved.end(), lower) != kReserved.end() || lower.starts_with("grpc-")) {
+      if (std::find(kReserved.begin(), kReserved.end(), lower) != kReserved.end() ||
+          lower.starts_with("grpc-")) {
         Fail({header}, "this header is written by Braid itself");
       } else if (lower == "authorization" && (sink.auth.basic || !sink.auth.bearer.empty())) {
         Fail({header, auth}, "auth writes this header as well; only one can be sent");
@@ -243,7 +247,8 @@ class Checker {
     if (!used) {
       for (const Node::Member& member : tls.node->members) {
         if (member.value.text.empty() || member.value.text == "false") continue;
-        Fail({tls / member.key, place / "endpoint"}, "has no effect: the endpoint is http://, so there is no TLS");
+        Fail({tls / member.key, place / "endpoint"},
+             "has no effect: the endpoint is http://, so there is no TLS");
         return;
       }
     }
@@ -257,7 +262,8 @@ class Checker {
 
   void CheckLoop(const Place& place, const std::string& host, uint16_t port) {
     for (const auto& [listener, listener_place] : listeners_) {
-      const bool here = IsLoopback(host) && (IsLoopback(listener->listen.host) || Anywhere(listener->listen.host));
+      const bool here =
+          IsLoopback(host) && (IsLoopback(listener->listen.host) || Anywhere(listener->listen.host));
       if (listener->enabled && port == listener->listen.port && (here || host == listener->listen.host)) {
         Fail({place / "endpoint", listener_place / "listen"},
              "is " + listener_place.path + " itself: data would go in circles");

@@ -116,8 +116,8 @@ struct Correlate {
   milliseconds log_hold{10'000};
   milliseconds settle{2'000};
   milliseconds decision_max{30'000};
-  LogsWaitFor logs_wait_for = LogsWaitFor::kSpan;   // correlate.logs.wait_for
-  SpansWait spans_wait = SpansWait::kVerdict;       // correlate.spans.wait
+  LogsWaitFor logs_wait_for = LogsWaitFor::kSpan;  // correlate.logs.wait_for
+  SpansWait spans_wait = SpansWait::kVerdict;      // correlate.spans.wait
   friend bool operator==(const Correlate&, const Correlate&) = default;
 };
 

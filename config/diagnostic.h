@@ -4,8 +4,8 @@
 
 namespace braid::config {
 
-// A place in the configuration. Lines and columns count from 1, columns in bytes. `source` is the file as it was
-// given, or the override ("--set a.b=c"), which has no line.
+// A place in the configuration. Lines and columns count from 1, columns in bytes. `source` is the file as it
+// was given, or the override ("--set a.b=c"), which has no line.
 struct Position {
   int source = -1;  // index into Loaded::sources; -1: nowhere, a built-in default
   int line = 0;

@@ -1,11 +1,12 @@
 #include "config/load.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
-#include <unistd.h>
 
 #include "config/bind.h"
 #include "config/checks.h"
@@ -54,8 +55,7 @@ class Loader {
 
   void ReadFile() {
     if (options_.file.empty() && !options_.text) return;
-    const int source =
-        AddSource(options_.file, std::filesystem::path(options_.file).parent_path().string());
+    const int source = AddSource(options_.file, std::filesystem::path(options_.file).parent_path().string());
     std::string text;
     if (options_.text) {
       text = *options_.text;

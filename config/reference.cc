@@ -67,15 +67,30 @@ std::string Escape(std::string_view text) {
 std::string TypeName(const Schema& schema) {
   std::string name;
   switch (schema.kind) {
-    case Schema::Kind::kDuration: name = "duration"; break;
-    case Schema::Kind::kSize: name = "size"; break;
-    case Schema::Kind::kShare: name = "size or percentage"; break;
-    case Schema::Kind::kAddress: name = "host:port"; break;
-    case Schema::Kind::kUrl: name = "URL"; break;
-    case Schema::Kind::kRegex: name = "pattern"; break;
+    case Schema::Kind::kDuration:
+      name = "duration";
+      break;
+    case Schema::Kind::kSize:
+      name = "size";
+      break;
+    case Schema::Kind::kShare:
+      name = "size or percentage";
+      break;
+    case Schema::Kind::kAddress:
+      name = "host:port";
+      break;
+    case Schema::Kind::kUrl:
+      name = "URL";
+      break;
+    case Schema::Kind::kRegex:
+      name = "pattern";
+      break;
     case Schema::Kind::kInputFile:
-    case Schema::Kind::kOutputFile: name = "path"; break;
-    case Schema::Kind::kNone: break;
+    case Schema::Kind::kOutputFile:
+      name = "path";
+      break;
+    case Schema::Kind::kNone:
+      break;
   }
   if (!schema.min.empty()) name += ", " + schema.min + " to " + schema.max;
   if (!name.empty()) return name;
@@ -129,7 +144,8 @@ class Page {
   }
 
   void Alternative(const std::string& discriminator, const Schema& schema, const std::string& level) {
-    out_ += '\n' + level + ' ' + discriminator + ": " + schema.title + "\n\n" + Escape(schema.description) + '\n';
+    out_ +=
+        '\n' + level + ' ' + discriminator + ": " + schema.title + "\n\n" + Escape(schema.description) + '\n';
     Table(schema);
   }
 
@@ -141,7 +157,8 @@ class Page {
       // Conditions of filter rules are the same for every action: told once.
       if (!told_matches_) {
         out_ += "\nEach entry of " + Code("match") + ": " + Escape(entry->description) + '\n';
-        for (const Schema& alternative : entry->one_of) Alternative(entry->discriminator, alternative, "####");
+        for (const Schema& alternative : entry->one_of)
+          Alternative(entry->discriminator, alternative, "####");
       }
       told_matches_ = true;
     }

@@ -202,11 +202,12 @@ void AllowSubstitution(json::object* schema) {
 
   json::object own, plain;
   for (auto& [key, part] : *schema) {
-    const bool annotation = key == "description" || key == "default" || std::string_view(key).starts_with("x-");
+    const bool annotation =
+        key == "description" || key == "default" || std::string_view(key).starts_with("x-");
     (annotation ? own : plain)[key] = std::move(part);
   }
-  own["anyOf"] = json::array{
-      plain, json::object{{"type", "string"}, {"pattern", R"(\$\{(env|file):[^}]+\})"}}};
+  own["anyOf"] =
+      json::array{plain, json::object{{"type", "string"}, {"pattern", R"(\$\{(env|file):[^}]+\})"}}};
   *schema = std::move(own);
 }
 

@@ -23,11 +23,10 @@ std::string_view SchemaText();
 std::string EditorSchema();
 
 // One node of the schema with $ref and allOf resolved: the subset of draft-07 that the file uses, plus
-//   x-kind      what a text must be beyond its pattern: duration, size, share (a size or a percentage of memory.budget), address, url, regex, input_file, output_file
-//   x-min/-max  limits of a duration or size, written like one
-//   x-expected  what to call a valid value in messages
-//   x-example   a value for the reference, where there is no default
-//   x-secret    never print the value
+//   x-kind      what a text must be beyond its pattern: duration, size, share (a size or a percentage of
+//   memory.budget), address, url, regex, input_file, output_file x-min/-max  limits of a duration or size,
+//   written like one x-expected  what to call a valid value in messages x-example   a value for the
+//   reference, where there is no default x-secret    never print the value
 // A keyword outside that set is an error when the schema is compiled, so that none is silently ignored.
 //
 // oneOf is only used with a discriminator: a property that has a different `const` in every alternative.

@@ -83,7 +83,8 @@ Substituted Substitute(std::string_view text, const Environment& environment, co
       std::optional<std::string> found = environment(name);
       if (separator != std::string::npos && (!found || found->empty())) found = what.substr(separator + 2);
       if (!found) {
-        return fail("environment variable " + name + " is not set; ${env:" + name + ":-default} gives a default");
+        return fail("environment variable " + name + " is not set; ${env:" + name +
+                    ":-default} gives a default");
       }
       value = *std::move(found);
     } else if (what.starts_with("file:")) {
@@ -91,8 +92,9 @@ Substituted Substitute(std::string_view text, const Environment& environment, co
       const std::string error = what.size() == 5 ? "no path given" : ReadValue(path, &value);
       if (!error.empty()) return fail("${" + what + "}: " + error);
     } else {
-      return fail("unknown substitution; there are ${env:NAME}, ${env:NAME:-default} and ${file:path}, and $$ "
-                  "for a dollar");
+      return fail(
+          "unknown substitution; there are ${env:NAME}, ${env:NAME:-default} and ${file:path}, and $$ "
+          "for a dollar");
     }
     if (!RE2::FullMatch(value, kText) || value.find('\0') != std::string::npos) {
       return fail("${" + what.substr(0, what.find(":-")) + "} is not UTF-8 text");

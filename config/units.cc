@@ -93,7 +93,8 @@ std::optional<Address> ParseAddress(std::string_view text) {
     return address;
   }
 
-  static const RE2 kName("[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*");
+  static const RE2 kName(
+      "[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*");
   address.host = host;
   if (host.find_first_not_of("0123456789.") == std::string_view::npos) {
     if (inet_pton(AF_INET, address.host.c_str(), scratch) != 1) return std::nullopt;

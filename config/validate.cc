@@ -41,13 +41,17 @@ std::string Join(const std::vector<std::string>& words) {
 // one, is not shown.
 std::string Found(const Node& node, bool secret) {
   switch (node.kind) {
-    case Kind::kNull: return "nothing";
-    case Kind::kList: return "a list";
-    case Kind::kMap: return "a map";
+    case Kind::kNull:
+      return "nothing";
+    case Kind::kList:
+      return "a list";
+    case Kind::kMap:
+      return "a map";
     case Kind::kBool:
     case Kind::kInt:
     case Kind::kFloat:
-    case Kind::kString: break;
+    case Kind::kString:
+      break;
   }
   if (!node.raw.empty()) return "the value of " + std::string(secret ? "a substitution" : Quote(node.raw));
   if (secret) return "something else";
@@ -98,8 +102,8 @@ class Validator {
             std::vector<FileUse>* files)
       : root_(root), directories_(directories), errors_(errors), files_(files) {}
 
-  // Checks and completes `node`. `at` is where to point for what is missing: the key in front of it. False if the
-  // node is of no use.
+  // Checks and completes `node`. `at` is where to point for what is missing: the key in front of it. False if
+  // the node is of no use.
   bool Check(const Schema& schema, Node* node, const std::string& path, const Position& at) {
     if (node->broken) return false;  // reported already
     if (!schema.one_of.empty()) return CheckAlternatives(schema, node, path, at);
@@ -119,7 +123,8 @@ class Validator {
     return false;
   }
 
-  bool Mismatch(const Schema& schema, const Node& node, const std::string& path, const std::string& hint = {}) {
+  bool Mismatch(const Schema& schema, const Node& node, const std::string& path,
+                const std::string& hint = {}) {
     return Fail(node.at, path,
                 "expected " + ExpectedType(schema) + ", got " + Found(node, schema.secret) +
                     (hint.empty() ? "" : ": " + hint));
@@ -267,7 +272,8 @@ class Validator {
   bool CheckList(const Schema& schema, Node* node, const std::string& path) {
     if (node->kind != Kind::kList) return Mismatch(schema, *node, path);
     if (node->items.size() < schema.min_items) {
-      return Fail(node->at, path, "expected at least " + std::to_string(schema.min_items) + " entry, got none");
+      return Fail(node->at, path,
+                  "expected at least " + std::to_string(schema.min_items) + " entry, got none");
     }
     if (schema.max_items && node->items.size() > *schema.max_items) {
       return Fail(node->at, path,
@@ -318,7 +324,8 @@ class Validator {
   static void ClassifyForCoercion(const Schema& schema, Node* node) {
     ClassifyPlain(node);
     node->ambiguous = false;
-    const bool wanted = (node->kind == Kind::kBool && schema.boolean) || (node->kind == Kind::kInt && schema.integer);
+    const bool wanted =
+        (node->kind == Kind::kBool && schema.boolean) || (node->kind == Kind::kInt && schema.integer);
     if (!wanted) node->kind = Kind::kString;
   }
 
@@ -339,7 +346,8 @@ class Validator {
 
   bool CheckText(const Schema& schema, Node* node, const std::string& path) {
     if (!schema.values.empty()) {
-      if (std::find(schema.values.begin(), schema.values.end(), node->text) != schema.values.end()) return true;
+      if (std::find(schema.values.begin(), schema.values.end(), node->text) != schema.values.end())
+        return true;
       return Fail(node->at, path,
                   "expected " + ExpectedType(schema) + ", got " + Found(*node, schema.secret) +
                       (node->raw.empty() ? DidYouMean(node->text, schema.values) : ""));
@@ -352,7 +360,8 @@ class Validator {
                   "expected at most " + std::to_string(*schema.max_length) + " bytes, got " +
                       std::to_string(node->text.size()));
     }
-    if (schema.pattern && !RE2::PartialMatch(node->text, *schema.pattern)) return Mismatch(schema, *node, path);
+    if (schema.pattern && !RE2::PartialMatch(node->text, *schema.pattern))
+      return Mismatch(schema, *node, path);
     if (!CheckKind(schema, *node, path)) return false;
     if (schema.kind == Schema::Kind::kInputFile || schema.kind == Schema::Kind::kOutputFile) {
       UseFile(schema, node, path);
@@ -365,14 +374,20 @@ class Validator {
     switch (schema.kind) {
       case Schema::Kind::kNone:
       case Schema::Kind::kInputFile:
-      case Schema::Kind::kOutputFile: return true;
-      case Schema::Kind::kDuration: return CheckRange(ParseDuration, schema, node, path);
-      case Schema::Kind::kSize: return CheckRange(ParseSize, schema, node, path);
+      case Schema::Kind::kOutputFile:
+        return true;
+      case Schema::Kind::kDuration:
+        return CheckRange(ParseDuration, schema, node, path);
+      case Schema::Kind::kSize:
+        return CheckRange(ParseSize, schema, node, path);
       case Schema::Kind::kShare:
         return ParsePermille(node.text).value_or(0) > 0 || CheckRange(ParseSize, schema, node, path);
-      case Schema::Kind::kAddress: return ParseAddress(node.text) || Mismatch(schema, node, path);
-      case Schema::Kind::kUrl: return CheckUrl(schema, node, path);
-      case Schema::Kind::kRegex: return CheckRegex(schema, node, path);
+      case Schema::Kind::kAddress:
+        return ParseAddress(node.text) || Mismatch(schema, node, path);
+      case Schema::Kind::kUrl:
+        return CheckUrl(schema, node, path);
+      case Schema::Kind::kRegex:
+        return CheckRegex(schema, node, path);
     }
     return true;
   }
@@ -393,7 +408,8 @@ class Validator {
     const auto url = boost::urls::parse_uri(node.text);
     if (!url || url->encoded_host().empty()) return Mismatch(schema, node, path);
     if (url->has_userinfo()) {
-      return Fail(node.at, path, "user name and password do not belong into the URL: put them under auth.basic");
+      return Fail(node.at, path,
+                  "user name and password do not belong into the URL: put them under auth.basic");
     }
     if (url->has_port() && url->port_number() == 0) return Mismatch(schema, node, path, "the port is wrong");
     return true;

@@ -26,7 +26,8 @@ struct FileUse {
 // valijson's `pattern` runs std::regex, which overflows the stack on long input, and its oneOf reports all
 // alternatives; and because a value that came from a substitution has no JSON type yet.
 //
-// `files` gets every file named, with relative paths resolved against the directory of the source that names it
+// `files` gets every file named, with relative paths resolved against the directory of the source that names
+// it
 // (`directories`, by source); the Node's text is changed accordingly.
 void Validate(const Schema& schema, const std::vector<std::string>& directories, Node* root,
               std::vector<Diagnostic>* errors, std::vector<FileUse>* files);

@@ -90,12 +90,13 @@ Examples:
 
 // What all commands that read the configuration take.
 void AddConfig(CLI::App* command, ConfigSource* source) {
-  command->add_option("config,-c,--config", source->file, "The configuration file; without one, built-in defaults.")
+  command
+      ->add_option("config,-c,--config", source->file,
+                   "The configuration file; without one, built-in defaults.")
       ->envname("BRAID_CONFIG")
       ->type_name("FILE");
   command
-      ->add_option("--set", source->overrides,
-                   "Override one value; the right side is YAML. May be repeated.")
+      ->add_option("--set", source->overrides, "Override one value; the right side is YAML. May be repeated.")
       ->type_name("path.to.key=value")
       ->allow_extra_args(false);
 }
@@ -229,8 +230,9 @@ class CommandLine {
   }
 
   void Demo() {
-    CLI::App* command = Add("demo", "Send the traffic of a small made-up shop: several services, errors, slow paths.",
-                            kDemoExamples, [this] { return engines_.demo(demo_); });
+    CLI::App* command =
+        Add("demo", "Send the traffic of a small made-up shop: several services, errors, slow paths.",
+            kDemoExamples, [this] { return engines_.demo(demo_); });
     command->add_option("--endpoint,--url", demo_.endpoint, "Where to send: OTLP/gRPC, in the clear.")
         ->type_name("HOST:PORT")
         ->capture_default_str();
@@ -240,7 +242,8 @@ class CommandLine {
     AddDuration(command, "--duration", &demo_.duration, "How long; without it, until interrupted.");
     command->add_option("--seed", demo_.seed, "Equal seeds make equal traffic. Without it, a fresh one.")
         ->type_name("NUMBER");
-    AddDuration(command, "--connect-for", &demo_.connect_for, "How long to wait for the gateway at the start.")
+    AddDuration(command, "--connect-for", &demo_.connect_for,
+                "How long to wait for the gateway at the start.")
         ->default_str("10s");
     AddJson(command, &demo_.json);
   }
@@ -271,7 +274,9 @@ class CommandLine {
     AddDuration(command, "--shuffle-window", &replay_.shuffle_window, "Largest offset of --order shuffle.")
         ->default_str("60s");
     command->add_option("--seed", replay_.seed, "Of the shuffle.")->capture_default_str();
-    command->add_option("--in-flight", replay_.in_flight, "Requests under way at once; 1 keeps the order exactly.")
+    command
+        ->add_option("--in-flight", replay_.in_flight,
+                     "Requests under way at once; 1 keeps the order exactly.")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
     command->add_flag("!--no-progress", replay_.progress, "No progress, not even on a terminal.");
@@ -293,7 +298,8 @@ class CommandLine {
                 if (name == text) replay_.order = order;
               }
             },
-            "file: as the files have it. time: by event time, all files together. logs-first and spans-first: "
+            "file: as the files have it. time: by event time, all files together. logs-first and "
+            "spans-first: "
             "one signal after the other. shuffle: by event time, give or take.")
         ->check(CLI::IsMember({"file", "time", "logs-first", "spans-first", "shuffle"}))
         ->default_str("file");
@@ -306,16 +312,20 @@ class CommandLine {
       return ShowTrace(trace_, out_, err_);
     });
     command->add_option("id", trace_.id, "The trace ID, in hex.")->required()->type_name("ID");
-    command->add_option("--url", trace_.url, "Braid's web listener.")->capture_default_str()->type_name("URL");
+    command->add_option("--url", trace_.url, "Braid's web listener.")
+        ->capture_default_str()
+        ->type_name("URL");
     command->add_flag("-a,--attributes", trace_.attributes, "Attributes too.");
-    AddDuration(command, "--timeout", &trace_.timeout, "How long to wait for the answer.")->default_str("10s");
+    AddDuration(command, "--timeout", &trace_.timeout, "How long to wait for the answer.")
+        ->default_str("10s");
     AddJson(command, &trace_.json);
   }
 
   void Version() {
     CLI::App* command = Add("version", "Print the version.", "", [this] {
       if (version_json_) {
-        out_ << R"({"name":"braid","version":")" << BRAID_VERSION << "\",\"compiler\":\"" << __VERSION__ << "\"}\n";
+        out_ << R"({"name":"braid","version":")" << BRAID_VERSION << "\",\"compiler\":\"" << __VERSION__
+             << "\"}\n";
       } else {
         out_ << "braid " << BRAID_VERSION << '\n';
       }

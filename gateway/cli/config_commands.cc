@@ -63,8 +63,7 @@ int Validate(const ValidateOptions& options, std::ostream& out, std::ostream& er
       out << Name(options.source) << ": OK, " << Count(loaded.config.sinks.size(), "sink") << ", "
           << Count(loaded.config.filters.size(), "filter rule") << '\n';
     } else {
-      err << Name(options.source) << ": "
-          << Count(loaded.errors.size() + loaded.more_errors, "error") << ", "
+      err << Name(options.source) << ": " << Count(loaded.errors.size() + loaded.more_errors, "error") << ", "
           << Count(loaded.warnings.size(), "warning") << '\n';
     }
   }
@@ -77,7 +76,8 @@ int PrintConfig(const PrintConfigOptions& options, std::ostream& out, std::ostre
   if (options.json) {
     out << config::PrettyJson(config::PrintJson(loaded));
   } else {
-    out << config::PrintYaml(loaded, {.origins = !options.descriptions, .descriptions = options.descriptions});
+    out << config::PrintYaml(loaded,
+                             {.origins = !options.descriptions, .descriptions = options.descriptions});
   }
   return kExitOk;
 }

@@ -42,9 +42,10 @@ Result<net::HttpClient::Response> Fetch(const net::HttpUrl& server, const std::s
 void TellUnknown(const TraceOptions& options, const std::string& id, std::ostream& err) {
   err << "trace " << id << " is not known to " << options.url << ".\n"
       << "Either\n"
-      << "  - it has not arrived: is the sender's OTEL_EXPORTER_OTLP_ENDPOINT this Braid? "
-      << options.url << "/api/v1/status counts what came in;\n"
-      << "  - it is too old: recent traces are kept within store.max_bytes; /metrics says how far back that is;\n"
+      << "  - it has not arrived: is the sender's OTEL_EXPORTER_OTLP_ENDPOINT this Braid? " << options.url
+      << "/api/v1/status counts what came in;\n"
+      << "  - it is too old: recent traces are kept within store.max_bytes; /metrics says how far back that "
+         "is;\n"
       << "  - its items were dropped by a filter rule, or by head sampling at the sender;\n"
       << "  - the ID is another trace's, or a span's (16 digits).\n";
 }
@@ -54,12 +55,14 @@ void TellUnknown(const TraceOptions& options, const std::string& id, std::ostrea
 int ShowTrace(const TraceOptions& options, std::ostream& out, std::ostream& err) {
   const std::optional<TraceId> id = ParseTraceId(options.id);
   if (!id) {
-    err << "'" << options.id.substr(0, 80) << "' is not a trace ID: expected up to 32 hex digits, not all zero\n";
+    err << "'" << options.id.substr(0, 80)
+        << "' is not a trace ID: expected up to 32 hex digits, not all zero\n";
     return kExitUsage;
   }
   const Result<net::HttpUrl> server = net::ParseHttpUrl(options.url);
   if (!server.ok() || server->tls) {
-    err << "--url: " << (server.ok() ? "https is not supported here: use Braid's own address" : server.status().message())
+    err << "--url: "
+        << (server.ok() ? "https is not supported here: use Braid's own address" : server.status().message())
         << '\n';
     return kExitUsage;
   }
@@ -67,10 +70,12 @@ int ShowTrace(const TraceOptions& options, std::ostream& out, std::ostream& err)
   std::string base = server->target;
   while (base.ends_with('/')) base.pop_back();
   const std::string hex = ToHex(*id);
-  const Result<net::HttpClient::Response> answer = Fetch(*server, base + "/api/v1/traces/" + hex, options.timeout);
+  const Result<net::HttpClient::Response> answer =
+      Fetch(*server, base + "/api/v1/traces/" + hex, options.timeout);
   if (!answer.ok()) {
     err << "no answer from " << options.url << ": " << answer.status().message()
-        << "\nIs Braid running, and is this its web.listen address? `braid run` starts it; --url says where it is.\n";
+        << "\nIs Braid running, and is this its web.listen address? `braid run` starts it; --url says where "
+           "it is.\n";
     return kExitUnavailable;
   }
   if (answer->status == 404) {

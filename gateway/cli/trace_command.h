@@ -16,8 +16,8 @@ struct TraceOptions {
   std::chrono::milliseconds timeout{10'000};
 };
 
-// `braid trace`: fetches GET <url>/api/v1/traces/<id> from a running Braid and prints it. Exit codes: 64 if the ID is none,
-// 69 if nobody answers, 1 if the trace is not known there or the answer makes no sense.
+// `braid trace`: fetches GET <url>/api/v1/traces/<id> from a running Braid and prints it. Exit codes: 64 if
+// the ID is none, 69 if nobody answers, 1 if the trace is not known there or the answer makes no sense.
 int ShowTrace(const TraceOptions& options, std::ostream& out, std::ostream& err);
 
 }  // namespace braid::gateway::cli

@@ -59,8 +59,9 @@ std::string Clean(std::string_view text) {
     } else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {  // U+0080 to U+009F
       out += ' ';
       ++i;
-    } else if (byte == 0xe2 && ((next == 0x80 && ((third >= 0xaa && third <= 0xae) || third == 0x8e || third == 0x8f)) ||
-                                (next == 0x81 && third >= 0xa6 && third <= 0xa9))) {
+    } else if (byte == 0xe2 &&
+               ((next == 0x80 && ((third >= 0xaa && third <= 0xae) || third == 0x8e || third == 0x8f)) ||
+                (next == 0x81 && third >= 0xa6 && third <= 0xa9))) {
       out += ' ';  // U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069
       i += 2;
     } else {
@@ -73,7 +74,9 @@ std::string Clean(std::string_view text) {
 bool StartsCharacter(char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }
 
 // Characters, taken as one column each.
-size_t Width(std::string_view text) { return static_cast<size_t>(std::count_if(text.begin(), text.end(), StartsCharacter)); }
+size_t Width(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), StartsCharacter));
+}
 
 // Cut to at most `width` columns, with an ellipsis.
 std::string Cut(std::string text, size_t width) {
@@ -159,12 +162,23 @@ class View {
     if (!options_.color) return text;
     const char* code = "";
     switch (tone) {
-      case Tone::kPlain: return text;
-      case Tone::kDim: code = "2"; break;
-      case Tone::kBold: code = "1"; break;
-      case Tone::kBad: code = "31"; break;
-      case Tone::kWarn: code = "33"; break;
-      case Tone::kGood: code = "32"; break;
+      case Tone::kPlain:
+        return text;
+      case Tone::kDim:
+        code = "2";
+        break;
+      case Tone::kBold:
+        code = "1";
+        break;
+      case Tone::kBad:
+        code = "31";
+        break;
+      case Tone::kWarn:
+        code = "33";
+        break;
+      case Tone::kGood:
+        code = "32";
+        break;
     }
     return std::string("\x1b[") + code + 'm' + text + "\x1b[0m";
   }
@@ -176,8 +190,12 @@ class View {
     for (const json::value& value : List(trace_, "spans")) {
       if (!value.is_object()) continue;
       const json::object& one = value.as_object();
-      Span span{.json = &one, .id = Text(one, "spanId"), .parent = Text(one, "parentSpanId"),
-                .start = Number(one, "startUnixNano"), .duration = Number(one, "durationNano"), .children = {}};
+      Span span{.json = &one,
+                .id = Text(one, "spanId"),
+                .parent = Text(one, "parentSpanId"),
+                .start = Number(one, "startUnixNano"),
+                .duration = Number(one, "durationNano"),
+                .children = {}};
       by_id.emplace(span.id, spans_.size());
       spans_.push_back(std::move(span));
     }
@@ -239,8 +257,10 @@ class View {
       state += ", " + Clean(verdict);
     }
     out_ += Paint("Trace " + Clean(Text(trace_, "traceId")), Tone::kBold) + "  " + state + '\n';
-    std::string line = begin_ == 0 ? "" : Time(begin_) + " · " + Duration(static_cast<int64_t>(end_ - begin_)) + " · ";
-    line += Count(spans_.size(), "span") + " in " + Count(services.size(), "service") + ", " + Count(logs, "log");
+    std::string line =
+        begin_ == 0 ? "" : Time(begin_) + " · " + Duration(static_cast<int64_t>(end_ - begin_)) + " · ";
+    line +=
+        Count(spans_.size(), "span") + " in " + Count(services.size(), "service") + ", " + Count(logs, "log");
     out_ += line + ", " + Paint(Count(errors, "error"), errors > 0 ? Tone::kBad : Tone::kPlain) + "\n\n";
   }
 
@@ -297,7 +317,8 @@ class View {
     std::string what = Clean(Text(one, "service")) + "  " + Clean(Text(one, "name"));
     if (!kind.empty()) what += " (" + kind + ')';
     if (failed) what = "✗ " + what;
-    std::string line = Paint(Pad(indent + Cut(what, left - indent.size() - 1), left), failed ? Tone::kBad : Tone::kBold);
+    std::string line =
+        Paint(Pad(indent + Cut(what, left - indent.size() - 1), left), failed ? Tone::kBad : Tone::kBold);
     line += PadLeft(Offset(span.start, begin_), 10) + ' ' +
             PadLeft(Duration(static_cast<int64_t>(span.duration)), 10) + ' ' +
             Paint(Bar(span), failed ? Tone::kBad : Tone::kGood);
@@ -308,7 +329,8 @@ class View {
       Line(below + Cut("status: " + Clean(message), width_ - below.size()), Tone::kBad);
     }
     if (*span.note != '\0') {
-      Line(below + "(" + span.note + (span.parent.empty() ? "" : ": " + Clean(span.parent)) + ')', Tone::kDim);
+      Line(below + "(" + span.note + (span.parent.empty() ? "" : ": " + Clean(span.parent)) + ')',
+           Tone::kDim);
     }
     if (options_.attributes) Attributes(one, below);
     for (const json::value& event : List(one, "events")) {
@@ -321,13 +343,15 @@ class View {
 
   void Attributes(const json::object& one, const std::string& indent) {
     for (const auto& [key, value] : Map(one, "attributes")) {
-      Line(indent + Cut(Clean({key.data(), key.size()}) + " = " + Plain(value), width_ - indent.size()), Tone::kDim);
+      Line(indent + Cut(Clean({key.data(), key.size()}) + " = " + Plain(value), width_ - indent.size()),
+           Tone::kDim);
     }
   }
 
   void ShowEvent(const json::object& event, const std::string& indent) {
     const uint64_t time = Number(event, "timeUnixNano");
-    std::string text = "◦ " + (time == 0 ? "" : Offset(time, begin_) + " ") + "event " + Clean(Text(event, "name"));
+    std::string text =
+        "◦ " + (time == 0 ? "" : Offset(time, begin_) + " ") + "event " + Clean(Text(event, "name"));
     for (const char* key : {"exception.type", "exception.message"}) {
       const std::string_view value = Text(Map(event, "attributes"), key);
       if (!value.empty()) text += (std::string_view(key).ends_with("type") ? ": " : " ") + Clean(value);

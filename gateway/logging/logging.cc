@@ -12,9 +12,12 @@
 namespace braid::gateway {
 namespace {
 
-// The length of the UTF-8 character at the start of `text`, or 0 if there is none (RFC 3629, table 3-7 of Unicode).
+// The length of the UTF-8 character at the start of `text`, or 0 if there is none (RFC 3629, table 3-7 of
+// Unicode).
 size_t CharacterLength(std::string_view text) {
-  const auto byte = [&](size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const auto byte = [&](size_t i) -> unsigned {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
   const auto follows = [&](size_t i) { return (byte(i) & 0xc0u) == 0x80u; };
   const unsigned first = byte(0), second = byte(1);
   if (first < 0x80) return 1;
@@ -66,10 +69,14 @@ class EscapedMessage : public spdlog::custom_flag_formatter {
 
 spdlog::level::level_enum LevelOf(config::Log::Level level) {
   switch (level) {
-    case config::Log::Level::kDebug: return spdlog::level::debug;
-    case config::Log::Level::kInfo: return spdlog::level::info;
-    case config::Log::Level::kWarn: return spdlog::level::warn;
-    case config::Log::Level::kError: return spdlog::level::err;
+    case config::Log::Level::kDebug:
+      return spdlog::level::debug;
+    case config::Log::Level::kInfo:
+      return spdlog::level::info;
+    case config::Log::Level::kWarn:
+      return spdlog::level::warn;
+    case config::Log::Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }

@@ -21,7 +21,9 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-std::filesystem::path Source(const std::string& path) { return std::filesystem::path(BRAID_SOURCE_DIR) / path; }
+std::filesystem::path Source(const std::string& path) {
+  return std::filesystem::path(BRAID_SOURCE_DIR) / path;
+}
 
 std::string ReadAll(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -172,7 +174,8 @@ TEST_F(LoadTest, ExamplesAreValidAndSurviveBeingPrinted) {
     EXPECT_TRUE(loaded.ok()) << loaded.Report();
     EXPECT_THAT(loaded.warnings, IsEmpty()) << loaded.Report();
     for (const bool descriptions : {false, true}) {
-      const Loaded again = LoadText(PrintYaml(loaded, {.origins = !descriptions, .descriptions = descriptions}));
+      const Loaded again =
+          LoadText(PrintYaml(loaded, {.origins = !descriptions, .descriptions = descriptions}));
       EXPECT_TRUE(again.ok()) << path << again.Report();
       EXPECT_EQ(again.config, loaded.config) << path;
     }
@@ -209,7 +212,8 @@ sinks:
   a:
     type: otlp_http
     endpoint: http://127.0.0.1:${env:N}000/$$x$y
-    auth: {bearer: '${file:)" + file.string() + R"(}'}
+    auth: {bearer: '${file:)" + file.string() +
+                                 R"(}'}
     tenant: ${env:NONE:-42}
     headers: {x-a: '${env:TEXT}'}
 )");
@@ -232,15 +236,17 @@ TEST_F(LoadTest, NeverPrintsSecrets) {
     return PrintYaml(loaded, {}) + PrintYaml(loaded, {.origins = false, .descriptions = true}) +
            PrettyJson(PrintJson(loaded)) + loaded.Report();
   };
-  const std::string begin = "sinks:\n  a:\n    type: otlp_http\n    endpoint: https://h\n    headers:\n      x-a: ";
+  const std::string begin =
+      "sinks:\n  a:\n    type: otlp_http\n    endpoint: https://h\n    headers:\n      x-a: ";
   for (const char* value : {"hunter2", "'${env:NONE:-hunter2}'", "\"hunter2\\n\"", "[hunter2]"}) {
     EXPECT_THAT(everything(LoadText(begin + value + "\n")), Not(HasSubstr("hunter2"))) << value;
   }
   const Loaded by_reference = LoadText(begin + "${env:S}\n");
   EXPECT_EQ(by_reference.config.sinks.at(0).headers.at(0).second.Reveal(), "hunter2");
   EXPECT_THAT(everything(by_reference), AllOf(HasSubstr("${env:S}"), Not(HasSubstr("hunter2"))));
-  const Loaded bad = LoadText("sinks: {a: {type: stdout}}\n", {"sinks.a.type=otlp_http", "sinks.a.endpoint=https://h",
-                                                            "sinks.a.auth.bearer=hunter2 hunter2"});
+  const Loaded bad = LoadText(
+      "sinks: {a: {type: stdout}}\n",
+      {"sinks.a.type=otlp_http", "sinks.a.endpoint=https://h", "sinks.a.auth.bearer=hunter2 hunter2"});
   EXPECT_FALSE(bad.ok());
   EXPECT_THAT(everything(bad), Not(HasSubstr("hunter2")));
   const Loaded elsewhere = LoadText("log: {level: '${env:S}'}\n");
@@ -249,7 +255,8 @@ TEST_F(LoadTest, NeverPrintsSecrets) {
 }
 
 // Scenario: values are overridden on the command line.
-// Guarantees: the last wins, new maps appear, types follow the schema, errors name the override and not its value.
+// Guarantees: the last wins, new maps appear, types follow the schema, errors name the override and not its
+// value.
 TEST_F(LoadTest, Overrides) {
   const Loaded loaded =
       LoadText("log: {level: warn}\n", {"log.level=error", "log.level=debug", "threads.cores=2",
@@ -290,29 +297,33 @@ TEST_F(LoadTest, Warns) {
       "  b:\n    type: otlp_http\n    endpoint: https://far.example\n    tls: {insecure_skip_verify: true}\n"
       "receivers:\n  otlp:\n    http:\n      max_request_bytes: 300MiB\n");
   EXPECT_TRUE(loaded.ok());
-  EXPECT_EQ(loaded.Report(),
-            "warning: braid.yaml:4:15: sinks.a.endpoint: credentials or headers go to far.example in plain text; "
-            "https:// protects them\n"
-            "warning: braid.yaml:9:33: sinks.b.tls.insecure_skip_verify: the receiver's certificate is not checked\n"
-            "warning: braid.yaml:13:26: receivers.otlp.http.max_request_bytes: more than half of memory.budget "
-            "(512MiB): requests of that size will mostly be told to come back later\n");
+  EXPECT_EQ(
+      loaded.Report(),
+      "warning: braid.yaml:4:15: sinks.a.endpoint: credentials or headers go to far.example in plain text; "
+      "https:// protects them\n"
+      "warning: braid.yaml:9:33: sinks.b.tls.insecure_skip_verify: the receiver's certificate is not "
+      "checked\n"
+      "warning: braid.yaml:13:26: receivers.otlp.http.max_request_bytes: more than half of memory.budget "
+      "(512MiB): requests of that size will mostly be told to come back later\n");
 }
 
 // Scenario: files that are named are absent, directories, or there; paths are relative.
-// Guarantees: relative paths start at the configuration file's directory; what cannot be used is an error at its place.
+// Guarantees: relative paths start at the configuration file's directory; what cannot be used is an error at
+// its place.
 TEST_F(LoadTest, ChecksFiles) {
   const auto directory = std::filesystem::path(testing::TempDir()) / "braid-config-files";
   std::filesystem::create_directories(directory);
   std::ofstream(directory / "cert.pem") << "x";
-  std::ofstream(directory / "braid.yaml")
-      << "web:\n  tls:\n    cert_file: cert.pem\n    key_file: key.pem\n"
-         "sinks:\n  a: {type: file, path: out.jsonl}\n  b: {type: file, path: no/out.jsonl}\n  c: {type: file, path: .}\n";
+  std::ofstream(directory / "braid.yaml") << "web:\n  tls:\n    cert_file: cert.pem\n    key_file: key.pem\n"
+                                             "sinks:\n  a: {type: file, path: out.jsonl}\n  b: {type: file, "
+                                             "path: no/out.jsonl}\n  c: {type: file, path: .}\n";
   LoadOptions options;
   options.file = (directory / "braid.yaml").string();
   const Loaded loaded = Load(options);
   EXPECT_EQ(loaded.config.web.tls->cert_file, (directory / "cert.pem").string());
   ASSERT_EQ(loaded.errors.size(), 3u) << loaded.Report();
-  EXPECT_EQ(loaded.errors[0].ToString(), options.file + ":4:15: web.tls.key_file: " + (directory / "key.pem").string() +
+  EXPECT_EQ(loaded.errors[0].ToString(), options.file +
+                                             ":4:15: web.tls.key_file: " + (directory / "key.pem").string() +
                                              " cannot be read: No such file or directory");
   EXPECT_EQ(loaded.errors[1].path, "sinks.b.path");
   EXPECT_THAT(loaded.errors[2].message, HasSubstr("is a directory"));
@@ -336,14 +347,15 @@ TEST_F(LoadTest, RefusesBombs) {
   for (int depth = 0; depth < 300; ++depth) indented += std::string(static_cast<size_t>(depth), ' ') + "a:\n";
   std::string wide;
   for (int i = 0; i < 30'000; ++i) wide += "k" + std::to_string(i) + ": 1\n";
-  for (const std::string& text : {aliases, indented, wide, std::string(100'000, '['), std::string((1 << 20) + 1, '#')}) {
+  for (const std::string& text :
+       {aliases, indented, wide, std::string(100'000, '['), std::string((1 << 20) + 1, '#')}) {
     EXPECT_EQ(LoadText(text).errors.size(), 1u) << text.substr(0, 20);
   }
 }
 
 // Scenario: the largest example is loaded a number of times.
-// Guarantees: nothing in loading is far from its cost of some milliseconds; the bound (200 ms) is wide enough for
-// sanitizers, and the best of several runs is taken, so that a busy machine does not fail it.
+// Guarantees: nothing in loading is far from its cost of some milliseconds; the bound (200 ms) is wide enough
+// for sanitizers, and the best of several runs is taken, so that a busy machine does not fail it.
 TEST_F(LoadTest, IsQuick) {
   const std::string text = ReadAll(Source("config/examples/full.yaml"));
   auto best = std::chrono::steady_clock::duration::max();
@@ -360,23 +372,29 @@ TEST_F(LoadTest, IsQuick) {
 TEST(UnitsTest, Parse) {
   EXPECT_EQ(ParseDuration("500ms"), milliseconds(500));
   EXPECT_EQ(ParseDuration("2h"), milliseconds(7'200'000));
-  for (const char* text : {"", "5", "s", "-5s", "+5s", "5 s", "1.5s", "5S", "5sec", "99999999999999999999s", "9999999999h"}) {
+  for (const char* text :
+       {"", "5", "s", "-5s", "+5s", "5 s", "1.5s", "5S", "5sec", "99999999999999999999s", "9999999999h"}) {
     EXPECT_EQ(ParseDuration(text), std::nullopt) << text;
   }
   EXPECT_EQ(ParseSize("42"), 42u);
   EXPECT_EQ(ParseSize("10MB"), 10'000'000u);
   EXPECT_EQ(ParseSize("2GiB"), 2048_MiB);
-  for (const char* text : {"", "MiB", "-1", "1Mi", "1mb", "99999999999GiB", "1.5GiB"}) EXPECT_EQ(ParseSize(text), std::nullopt) << text;
+  for (const char* text : {"", "MiB", "-1", "1Mi", "1mb", "99999999999GiB", "1.5GiB"})
+    EXPECT_EQ(ParseSize(text), std::nullopt) << text;
   EXPECT_EQ(ParsePermille("12.5%"), 125u);
   EXPECT_EQ(ParsePermille("100%"), 1000u);
-  for (const char* text : {"%", "12", "100.1%", "1.25%", "-1%"}) EXPECT_EQ(ParsePermille(text), std::nullopt) << text;
+  for (const char* text : {"%", "12", "100.1%", "1.25%", "-1%"})
+    EXPECT_EQ(ParsePermille(text), std::nullopt) << text;
   EXPECT_EQ(ParseAddress("[::1]:80"), (Address{"::1", 80}));
   EXPECT_EQ(ParseAddress("a-b.c:0"), (Address{"a-b.c", 0}));
-  for (const char* text : {"", ":80", "a:", "a:b", "a:-1", "1.2.3:4", "[1.2.3.4]:5", "a b:1", "-a:1", "a..b:1"}) {
+  for (const char* text :
+       {"", ":80", "a:", "a:b", "a:-1", "1.2.3:4", "[1.2.3.4]:5", "a b:1", "-a:1", "a..b:1"}) {
     EXPECT_EQ(ParseAddress(text), std::nullopt) << text;
   }
-  for (const char* host : {"localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"}) EXPECT_TRUE(IsLoopback(host)) << host;
-  for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "localhost.example", "128.0.0.1"}) EXPECT_FALSE(IsLoopback(host)) << host;
+  for (const char* host : {"localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"})
+    EXPECT_TRUE(IsLoopback(host)) << host;
+  for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "localhost.example", "128.0.0.1"})
+    EXPECT_FALSE(IsLoopback(host)) << host;
 }
 
 }  // namespace
