@@ -149,11 +149,14 @@ class Checker {
     Signals possible = rule.signals;
     const Place list = place / "match";
     for (size_t i = 0; i < rule.match.size(); ++i) {
-      const bool any = rule.match[i].field == FilterMatch::Field::kAttribute ||
-                       rule.match[i].field == FilterMatch::Field::kResource;
-      possible.traces = possible.traces && (any || rule.match[i].field == FilterMatch::Field::kSpanName);
-      possible.logs = possible.logs && (any || rule.match[i].field == FilterMatch::Field::kLogBody);
-      possible.metrics = possible.metrics && (any || rule.match[i].field == FilterMatch::Field::kMetricName);
+      using Field = FilterMatch::Field;
+      const Field field = rule.match[i].field;
+      // The points of a metric differ in their attributes, so an attribute's condition never holds for one.
+      const bool own = field == Field::kAttribute;
+      const bool any = field == Field::kResource;
+      possible.traces = possible.traces && (any || own || field == Field::kSpanName);
+      possible.logs = possible.logs && (any || own || field == Field::kLogBody);
+      possible.metrics = possible.metrics && (any || field == Field::kMetricName);
       if (!possible.any()) {
         const Place match{&list.node->items[i], list.path + '[' + std::to_string(i) + ']'};
         Fail({match / "field"},

@@ -426,6 +426,11 @@ inline constexpr Broken kBroken[] = {
      "      - {field: span_name, pattern: x}\n"sv,
      "f:6:17: filters[0].match[0].field: the rule never applies: no item of its signals has this and "
      "what else it asks for\n"},
+    {"FilterAttributeOfMetric",
+     "filters:\n"
+     "  - {name: a, action: drop, signals: [metrics], match: [{field: attribute, key: k, pattern: p}]}\n"sv,
+     "f:2:65: filters[0].match[0].field: the rule never applies: no item of its signals has this and what "
+     "else it asks for\n"},
     {"FilterConditionsOfTwoSignals",
      "filters:\n"
      "  - name: a\n"
