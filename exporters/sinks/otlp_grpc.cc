@@ -6,7 +6,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
-#include <grpc/support/alloc.h>
+#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 
 #include <array>
@@ -365,6 +365,8 @@ Result<std::unique_ptr<SinkShared>> MakeOtlpGrpc(SinkConfig config, std::unique_
     }
   }
 
+  // gRPC's own lines on standard error say nothing that the statuses do not, in no format of ours.
+  gpr_set_log_function([](gpr_log_func_args*) {});
   grpc_init();  // paired with grpc_shutdown() in ~GrpcShared(), or below
   if (Status status = CheckMetadata(config); !status.ok()) {
     grpc_shutdown();
