@@ -24,7 +24,7 @@ constexpr size_t Bucket(uint64_t duration_ns) {
 
 constexpr uint64_t BoundNs(size_t bucket) { return kFirstBoundNs << bucket; }
 
-constexpr std::array<double, kBounds> kBoundSeconds = {0.002, 0.004, 0.008, 0.016, 0.032, 0.064,  0.128,
+constexpr std::array<double, kBounds> kBoundSeconds = {0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128,
                                                        0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384};
 
 }  // namespace braid::correlate::latency

@@ -1,5 +1,9 @@
 #include "correlate/derive/metric_ingest.h"
 
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+#include <xxhash.h>
+
 #include <algorithm>
 #include <bit>
 #include <charconv>
@@ -7,10 +11,6 @@
 #include <cstring>
 #include <optional>
 #include <utility>
-
-#include <absl/container/flat_hash_map.h>
-#include <absl/container/flat_hash_set.h>
-#include <xxhash.h>
 
 #include "base/wire.h"
 #include "correlate/derive/metric_names.h"
@@ -55,7 +55,8 @@ void AppendDigits(std::string* out, T value) {
 }
 
 void AppendBase64(std::string* out, std::string_view bytes) {
-  static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  static constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < bytes.size(); i += 3) {
     const auto at = [&](size_t k) {
       return k < bytes.size() ? static_cast<uint32_t>(static_cast<unsigned char>(bytes[k])) : 0u;
@@ -96,9 +97,15 @@ void AppendAnyValue(std::string* out, std::string_view any, bool json) {
         out->append(last.bytes);
       }
       return;
-    case kAnyBool: out->append(last.scalar != 0 ? "true" : "false"); return;
-    case kAnyInt: AppendDigits(out, static_cast<int64_t>(last.scalar)); return;
-    case kAnyDouble: AppendDigits(out, AsDouble(last.scalar)); return;
+    case kAnyBool:
+      out->append(last.scalar != 0 ? "true" : "false");
+      return;
+    case kAnyInt:
+      AppendDigits(out, static_cast<int64_t>(last.scalar));
+      return;
+    case kAnyDouble:
+      AppendDigits(out, AsDouble(last.scalar));
+      return;
     case kAnyBytes:
       if (json) *out += '"';
       AppendBase64(out, last.bytes);
@@ -197,7 +204,8 @@ std::vector<NameValue> ToLabels(std::vector<Attribute> attributes) {
     if (i + 1 < attributes.size() && attributes[i + 1].key == attributes[i].key) continue;
     named.push_back({PrometheusLabelName(attributes[i].key), &attributes[i]});
   }
-  std::stable_sort(named.begin(), named.end(), [](const Named& a, const Named& b) { return a.name < b.name; });
+  std::stable_sort(named.begin(), named.end(),
+                   [](const Named& a, const Named& b) { return a.name < b.name; });
   std::vector<NameValue> labels;
   for (Named& one : named) {
     if (!labels.empty() && labels.back().first == one.name) {
@@ -238,7 +246,8 @@ struct Target {
   std::vector<Attribute> rest;
 };
 
-// ---- What is kept ------------------------------------------------------------------------------------------
+// ---- What is kept
+// ------------------------------------------------------------------------------------------
 
 struct KeptExemplar {
   double value = 0;
@@ -400,14 +409,31 @@ void ParseNumber(std::string_view message, ParsedPoint* point) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2: point->start_ns = f.scalar; break;
-      case 3: point->time_ns = f.scalar; break;
-      case 4: point->value = AsDouble(f.scalar); point->has_value = true; break;
-      case 5: point->exemplars.push_back(f.bytes); break;
-      case 6: point->value = AsInt(f.scalar); point->has_value = true; break;
-      case 7: point->attributes.push_back(f.bytes); break;
-      case 8: point->flags = f.scalar; break;
-      default: break;
+      case 2:
+        point->start_ns = f.scalar;
+        break;
+      case 3:
+        point->time_ns = f.scalar;
+        break;
+      case 4:
+        point->value = AsDouble(f.scalar);
+        point->has_value = true;
+        break;
+      case 5:
+        point->exemplars.push_back(f.bytes);
+        break;
+      case 6:
+        point->value = AsInt(f.scalar);
+        point->has_value = true;
+        break;
+      case 7:
+        point->attributes.push_back(f.bytes);
+        break;
+      case 8:
+        point->flags = f.scalar;
+        break;
+      default:
+        break;
     }
   }
 }
@@ -416,23 +442,44 @@ void ParseHistogram(std::string_view message, ParsedPoint* point) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2: point->start_ns = f.scalar; break;
-      case 3: point->time_ns = f.scalar; break;
-      case 4: point->count = f.scalar; break;
-      case 5: point->sum = AsDouble(f.scalar); point->has_sum = true; break;
-      case 6: EachWord(f, [&](uint64_t word) { point->counts.push_back(word); }); break;
-      case 7: EachWord(f, [&](uint64_t word) { point->bounds.push_back(AsDouble(word)); }); break;
-      case 8: point->exemplars.push_back(f.bytes); break;
-      case 9: point->attributes.push_back(f.bytes); break;
-      case 10: point->flags = f.scalar; break;
-      default: break;
+      case 2:
+        point->start_ns = f.scalar;
+        break;
+      case 3:
+        point->time_ns = f.scalar;
+        break;
+      case 4:
+        point->count = f.scalar;
+        break;
+      case 5:
+        point->sum = AsDouble(f.scalar);
+        point->has_sum = true;
+        break;
+      case 6:
+        EachWord(f, [&](uint64_t word) { point->counts.push_back(word); });
+        break;
+      case 7:
+        EachWord(f, [&](uint64_t word) { point->bounds.push_back(AsDouble(word)); });
+        break;
+      case 8:
+        point->exemplars.push_back(f.bytes);
+        break;
+      case 9:
+        point->attributes.push_back(f.bytes);
+        break;
+      case 10:
+        point->flags = f.scalar;
+        break;
+      default:
+        break;
     }
   }
   // Count and sum alone make one bucket.
   if (point->counts.empty() && point->bounds.empty()) point->counts.push_back(point->count);
   point->has_value = point->counts.size() == point->bounds.size() + 1;
   for (size_t i = 0; i < point->bounds.size(); ++i) {
-    point->has_value &= std::isfinite(point->bounds[i]) && (i == 0 || point->bounds[i - 1] < point->bounds[i]);
+    point->has_value &=
+        std::isfinite(point->bounds[i]) && (i == 0 || point->bounds[i - 1] < point->bounds[i]);
   }
 }
 
@@ -441,10 +488,18 @@ void ParseSummary(std::string_view message, ParsedPoint* point) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2: point->start_ns = f.scalar; break;
-      case 3: point->time_ns = f.scalar; break;
-      case 4: point->count = f.scalar; break;
-      case 5: point->sum = AsDouble(f.scalar); break;
+      case 2:
+        point->start_ns = f.scalar;
+        break;
+      case 3:
+        point->time_ns = f.scalar;
+        break;
+      case 4:
+        point->count = f.scalar;
+        break;
+      case 5:
+        point->sum = AsDouble(f.scalar);
+        break;
       case 6: {
         double quantile = 0;
         double value = 0;
@@ -458,9 +513,14 @@ void ParseSummary(std::string_view message, ParsedPoint* point) {
         point->values.push_back(value);
         break;
       }
-      case 7: point->attributes.push_back(f.bytes); break;
-      case 8: point->flags = f.scalar; break;
-      default: break;
+      case 7:
+        point->attributes.push_back(f.bytes);
+        break;
+      case 8:
+        point->flags = f.scalar;
+        break;
+      default:
+        break;
     }
   }
 }
@@ -472,8 +532,13 @@ KeptExemplarPtr ParseExemplar(std::string_view message) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2: exemplar->time_ns = f.scalar; break;
-      case 3: exemplar->value = AsDouble(f.scalar); has_value = true; break;
+      case 2:
+        exemplar->time_ns = f.scalar;
+        break;
+      case 3:
+        exemplar->value = AsDouble(f.scalar);
+        has_value = true;
+        break;
       case 4:
         if (f.bytes.size() == 8) exemplar->span = LoadBigEndian64(f.bytes.data());
         break;
@@ -482,7 +547,10 @@ KeptExemplarPtr ParseExemplar(std::string_view message) {
           exemplar->trace = {LoadBigEndian64(f.bytes.data()), LoadBigEndian64(f.bytes.data() + 8)};
         }
         break;
-      case 6: exemplar->value = AsInt(f.scalar); has_value = true; break;
+      case 6:
+        exemplar->value = AsInt(f.scalar);
+        has_value = true;
+        break;
       case 7: {
         Attribute attribute = ReadAttribute(f.bytes, kMaxExtraBytes);
         extra_bytes += attribute.key.size() + attribute.value.size();
@@ -490,7 +558,8 @@ KeptExemplarPtr ParseExemplar(std::string_view message) {
         exemplar->extra.emplace_back(PrometheusLabelName(attribute.key), std::move(attribute.value));
         break;
       }
-      default: break;
+      default:
+        break;
     }
   }
   if (!has_value || std::isnan(exemplar->value)) return nullptr;
@@ -502,17 +571,21 @@ struct ParsedMetric {
   std::string_view name;
   std::string_view help;
   std::string_view unit;
-  uint32_t data = 0;  // field number of the oneof's member
+  uint32_t data = 0;                    // field number of the oneof's member
   std::vector<std::string_view> parts;  // its messages: a member that occurs twice is merged
   uint64_t temporality = 0;
   bool monotonic = false;
 
   MetricType type() const {
     switch (data) {
-      case kMetricSum: return monotonic ? MetricType::kCounter : MetricType::kGauge;
-      case kMetricHistogram: return MetricType::kHistogram;
-      case kMetricSummary: return MetricType::kSummary;
-      default: return MetricType::kGauge;
+      case kMetricSum:
+        return monotonic ? MetricType::kCounter : MetricType::kGauge;
+      case kMetricHistogram:
+        return MetricType::kHistogram;
+      case kMetricSummary:
+        return MetricType::kSummary;
+      default:
+        return MetricType::kGauge;
     }
   }
 };
@@ -522,9 +595,15 @@ void ParseMetric(std::string_view message, ParsedMetric* metric) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case kMetricName: metric->name = f.bytes; break;
-      case kMetricDescription: metric->help = f.bytes; break;
-      case kMetricUnit: metric->unit = f.bytes; break;
+      case kMetricName:
+        metric->name = f.bytes;
+        break;
+      case kMetricDescription:
+        metric->help = f.bytes;
+        break;
+      case kMetricUnit:
+        metric->unit = f.bytes;
+        break;
       case kMetricGauge:
       case kMetricSum:
       case kMetricHistogram:
@@ -534,14 +613,16 @@ void ParseMetric(std::string_view message, ParsedMetric* metric) {
         metric->data = f.number;
         metric->parts.push_back(f.bytes);
         break;
-      default: break;
+      default:
+        break;
     }
   }
   if (metric->data != kMetricSum && metric->data != kMetricHistogram) return;
   for (const std::string_view part : metric->parts) {
     for (wire::Cursor c(part); c.Next();) {
       if (c.field().number == kTemporality) metric->temporality = c.field().scalar;
-      if (c.field().number == kMonotonic && metric->data == kMetricSum) metric->monotonic = c.field().scalar != 0;
+      if (c.field().number == kMonotonic && metric->data == kMetricSum)
+        metric->monotonic = c.field().scalar != 0;
     }
   }
 }
@@ -561,15 +642,24 @@ void ParsePoint(const ParsedMetric& metric, std::string_view message, ParsedPoin
 
 std::string_view NotExposedName(NotExposed reason) {
   switch (reason) {
-    case NotExposed::kExponential: return "exponential";
-    case NotExposed::kType: return "type_conflict";
-    case NotExposed::kUnit: return "unit_conflict";
-    case NotExposed::kName: return "name_conflict";
-    case NotExposed::kReserved: return "reserved_name";
-    case NotExposed::kBadName: return "bad_name";
-    case NotExposed::kBadPoint: return "bad_point";
-    case NotExposed::kOutOfOrder: return "out_of_order";
-    case NotExposed::kCap: return "cap";
+    case NotExposed::kExponential:
+      return "exponential";
+    case NotExposed::kType:
+      return "type_conflict";
+    case NotExposed::kUnit:
+      return "unit_conflict";
+    case NotExposed::kName:
+      return "name_conflict";
+    case NotExposed::kReserved:
+      return "reserved_name";
+    case NotExposed::kBadName:
+      return "bad_name";
+    case NotExposed::kBadPoint:
+      return "bad_point";
+    case NotExposed::kOutOfOrder:
+      return "out_of_order";
+    case NotExposed::kCap:
+      return "cap";
   }
   return "";
 }
@@ -584,11 +674,14 @@ struct MetricIngest::State {
     uint32_t generation = 0;
   };
 
-  void Count(NotExposed reason, uint64_t points = 1) { stats.not_exposed[static_cast<size_t>(reason)] += points; }
+  void Count(NotExposed reason, uint64_t points = 1) {
+    stats.not_exposed[static_cast<size_t>(reason)] += points;
+  }
 
   void ApplyMetric(const Batch& batch, const Item& item);
   std::optional<uint32_t> FamilyFor(const ParsedMetric& metric, NotExposed* why);
-  std::optional<uint32_t> FamilyNamed(MetricName name, MetricType type, std::string_view help, NotExposed* why);
+  std::optional<uint32_t> FamilyNamed(MetricName name, MetricType type, std::string_view help,
+                                      NotExposed* why);
   void ApplyPoint(const Batch& batch, const Item& item, const ParsedMetric& metric, uint32_t family);
   uint64_t AliasOf(const Batch& batch, const Item& item, uint32_t family) const;
   std::optional<uint32_t> Lookup(uint64_t alias);
@@ -620,7 +713,8 @@ struct MetricIngest::State {
   ParsedPoint point;
 };
 
-// ---- Families ----------------------------------------------------------------------------------------------
+// ---- Families
+// ----------------------------------------------------------------------------------------------
 
 std::optional<uint32_t> MetricIngest::State::FamilyFor(const ParsedMetric& from, NotExposed* why) {
   MetricName name = PrometheusMetricName(from.name, from.unit, from.type());
@@ -631,8 +725,8 @@ std::optional<uint32_t> MetricIngest::State::FamilyFor(const ParsedMetric& from,
   return FamilyNamed(std::move(name), from.type(), from.help, why);
 }
 
-std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, MetricType type, std::string_view help,
-                                                         NotExposed* why) {
+std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, MetricType type,
+                                                         std::string_view help, NotExposed* why) {
   if (const auto at = claimed.find(name.name); at != claimed.end()) {
     const Family& family = families[at->second];
     if (family.name == name.name) {
@@ -665,7 +759,8 @@ std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, Metric
     id = free_families.back();
     free_families.pop_back();
   }
-  for (const std::string_view suffix : SampleSuffixes(type)) claimed[std::string(name.name).append(suffix)] = id;
+  for (const std::string_view suffix : SampleSuffixes(type))
+    claimed[std::string(name.name).append(suffix)] = id;
   Family& family = families[id];
   family.name = std::move(name.name);
   family.unit = std::move(name.unit);
@@ -687,7 +782,8 @@ void MetricIngest::State::DropIfEmpty(uint32_t id) {
   --stats.families;
 }
 
-// ---- Series ------------------------------------------------------------------------------------------------
+// ---- Series
+// ------------------------------------------------------------------------------------------------
 
 uint64_t MetricIngest::State::AliasOf(const Batch& batch, const Item& item, uint32_t family) const {
   const BatchGroup& group = batch.groups[item.group];
@@ -762,7 +858,8 @@ void MetricIngest::State::Remove(uint32_t id) {
   free_series.push_back(id);
 }
 
-// ---- Labels ------------------------------------------------------------------------------------------------
+// ---- Labels
+// ------------------------------------------------------------------------------------------------
 
 Target MetricIngest::State::ReadTarget(const Batch& batch, uint32_t index) const {
   Target target;
@@ -851,7 +948,8 @@ void MetricIngest::State::RefreshTarget(const Batch& batch, uint32_t index) {
   Charge(&to);
 }
 
-// ---- Points ------------------------------------------------------------------------------------------------
+// ---- Points
+// ------------------------------------------------------------------------------------------------
 
 void MetricIngest::State::UpdateBuckets(Series* to, bool add) {
   auto next = std::make_shared<Buckets>();
@@ -894,7 +992,9 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
   const uint64_t start_ns = point.start_ns != 0 || !delta ? point.start_ns : point.time_ns;
   if (fresh || !delta) to->point.created_ns = start_ns;
   switch (from.type()) {
-    case MetricType::kHistogram: UpdateBuckets(to, delta && !fresh); break;
+    case MetricType::kHistogram:
+      UpdateBuckets(to, delta && !fresh);
+      break;
     case MetricType::kSummary: {
       auto next = std::make_shared<Quantiles>();
       next->quantiles = point.quantiles;
@@ -920,7 +1020,8 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
         }
       }
       break;
-    case MetricType::kUnknown: break;  // OTLP has no such type
+    case MetricType::kUnknown:
+      break;  // OTLP has no such type
   }
   to->time_ns = point.time_ns;
   to->tick = now;
@@ -1068,7 +1169,9 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
           writer.Counter(labels, point.value, point.created_ns, point.exemplar ? &view : nullptr);
           break;
         }
-        case MetricType::kGauge: writer.Gauge(labels, point.value); break;
+        case MetricType::kGauge:
+          writer.Gauge(labels, point.value);
+          break;
         case MetricType::kHistogram: {
           const Buckets& buckets = *point.buckets;
           HistogramView histogram;
@@ -1095,7 +1198,8 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
                          point.created_ns);
           break;
         }
-        case MetricType::kUnknown: break;
+        case MetricType::kUnknown:
+          break;
       }
     }
   }

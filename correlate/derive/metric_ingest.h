@@ -34,16 +34,17 @@ std::string_view NotExposedName(NotExposed reason);
 //
 // Names and labels follow OpenTelemetry's rules for Prometheus: see PrometheusMetricName; service.name and
 // service.namespace make `job`, service.instance.id makes `instance`, the scope's name and version become
-// otel_scope_name and otel_scope_version, and the resource's other attributes one target_info series. Delta sums and
-// histograms are added up from their first point on. Monotonic sums are counters, others gauges.
+// otel_scope_name and otel_scope_version, and the resource's other attributes one target_info series. Delta
+// sums and histograms are added up from their first point on. Monotonic sums are counters, others gauges.
 //
 // A family has the type, unit and help of whoever sent it first. A point that contradicts type or unit is not
-// exposed, one with another help is; both are counted. A series leaves when nothing refreshes it for `stale_ticks`, or
-// when its sender says that it ended; a family leaves with its last series.
+// exposed, one with another help is; both are counted. A series leaves when nothing refreshes it for
+// `stale_ticks`, or when its sender says that it ended; a family leaves with its last series.
 //
 // Thread rule: any thread; one short critical section per Apply, and per family in Write.
 // Time rule: Advance(), from Tick records. Nothing is decided by the points' own times but their order.
-// Bound: max_series and max_bytes (labels, points and exemplars, as estimated); counted under NotExposed::kCap.
+// Bound: max_series and max_bytes (labels, points and exemplars, as estimated); counted under
+// NotExposed::kCap.
 class MetricIngest {
  public:
   struct Options {

@@ -13,11 +13,12 @@ using Spelling = std::pair<std::string_view, std::string_view>;
 
 // UCUM codes as instruments commonly use them.
 constexpr std::array<Spelling, 24> kUnits = {{
-    {"d", "days"},        {"h", "hours"},       {"min", "minutes"},    {"s", "seconds"},      {"ms", "milliseconds"},
-    {"us", "microseconds"}, {"ns", "nanoseconds"}, {"By", "bytes"},       {"KiBy", "kibibytes"}, {"MiBy", "mebibytes"},
-    {"GiBy", "gibibytes"}, {"TiBy", "tibibytes"}, {"KBy", "kilobytes"},  {"MBy", "megabytes"},  {"GBy", "gigabytes"},
-    {"TBy", "terabytes"}, {"m", "meters"},      {"V", "volts"},        {"A", "amperes"},      {"J", "joules"},
-    {"W", "watts"},       {"g", "grams"},       {"Cel", "celsius"},    {"Hz", "hertz"},
+    {"d", "days"},          {"h", "hours"},         {"min", "minutes"},    {"s", "seconds"},
+    {"ms", "milliseconds"}, {"us", "microseconds"}, {"ns", "nanoseconds"}, {"By", "bytes"},
+    {"KiBy", "kibibytes"},  {"MiBy", "mebibytes"},  {"GiBy", "gibibytes"}, {"TiBy", "tibibytes"},
+    {"KBy", "kilobytes"},   {"MBy", "megabytes"},   {"GBy", "gigabytes"},  {"TBy", "terabytes"},
+    {"m", "meters"},        {"V", "volts"},         {"A", "amperes"},      {"J", "joules"},
+    {"W", "watts"},         {"g", "grams"},         {"Cel", "celsius"},    {"Hz", "hertz"},
 }};
 constexpr std::array<Spelling, 7> kPerUnits = {{{"s", "second"},
                                                 {"m", "minute"},
@@ -27,9 +28,7 @@ constexpr std::array<Spelling, 7> kPerUnits = {{{"s", "second"},
                                                 {"mo", "month"},
                                                 {"y", "year"}}};
 
-bool IsWordChar(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
+bool IsWordChar(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 Words Split(std::string_view text) {
   Words words;

@@ -7,8 +7,9 @@
 
 namespace braid::correlate {
 
-// The Prometheus name of an OTLP metric (OpenTelemetry specification, compatibility/prometheus_and_openmetrics.md,
-// "Metric Metadata"): words joined by underscores, the unit spelt out at the end, "ratio" for gauges of unit 1.
+// The Prometheus name of an OTLP metric (OpenTelemetry specification,
+// compatibility/prometheus_and_openmetrics.md, "Metric Metadata"): words joined by underscores, the unit
+// spelt out at the end, "ratio" for gauges of unit 1.
 struct MetricName {
   std::string name;  // without _total; empty if the metric's name has no letter or digit
   std::string unit;  // a suffix of `name`, or empty

@@ -70,8 +70,8 @@ struct SeriesDelta {
     bool overflow = false;
   };
 
-  uint64_t tick = 0;   // of the hand-over
-  uint64_t since = 0;  // tick of the one before
+  uint64_t tick = 0;        // of the hand-over
+  uint64_t since = 0;       // tick of the one before
   std::vector<Cell> cells;  // by the shard's series ID
   std::vector<uint32_t> touched;
   std::vector<Carry> carries;

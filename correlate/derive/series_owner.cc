@@ -1,12 +1,12 @@
 #include "correlate/derive/series_owner.h"
 
+#include <absl/container/flat_hash_set.h>
+#include <xxhash.h>
+
 #include <algorithm>
 #include <span>
 #include <tuple>
 #include <utility>
-
-#include <absl/container/flat_hash_set.h>
-#include <xxhash.h>
 
 #include "correlate/model/inbox.h"
 
@@ -28,7 +28,8 @@ struct Dialect {
 };
 
 constexpr Dialect kTempo = {
-    .calls = {"traces_spanmetrics_calls", "Spans by service, name, kind and status.", "", MetricType::kCounter},
+    .calls = {"traces_spanmetrics_calls", "Spans by service, name, kind and status.", "",
+              MetricType::kCounter},
     .latency = {"traces_spanmetrics_latency", "Duration of spans in seconds.", "", MetricType::kHistogram},
     .size = {"traces_spanmetrics_size", "Serialised size of spans in bytes.", "", MetricType::kCounter},
     .service = "service",
@@ -72,7 +73,9 @@ struct Series {
   uint8_t status = 0;
   bool overflow = false;
 
-  Key key() const { return {{labels, service_size}, {labels + service_size, name_size}, kind, status, overflow}; }
+  Key key() const {
+    return {{labels, service_size}, {labels + service_size, name_size}, kind, status, overflow};
+  }
   uint64_t calls() const {
     uint64_t sum = 0;
     for (const uint64_t n : buckets) sum += n;
@@ -81,7 +84,8 @@ struct Series {
 };
 
 uint64_t HashOf(const Key& key) {
-  const uint64_t dims = static_cast<uint64_t>(key.kind) << 16 | static_cast<uint64_t>(key.status) << 8 | key.overflow;
+  const uint64_t dims =
+      static_cast<uint64_t>(key.kind) << 16 | static_cast<uint64_t>(key.status) << 8 | key.overflow;
   const uint64_t service = XXH3_64bits_withSeed(key.service.data(), key.service.size(), dims);
   return XXH3_64bits_withSeed(key.name.data(), key.name.size(), service);
 }
@@ -104,7 +108,11 @@ struct ByKey {
 };
 
 ExemplarView View(const Exemplar& exemplar, double value) {
-  return {.value = value, .time_ns = exemplar.time_ns, .trace = exemplar.trace, .span = exemplar.span, .extra = {}};
+  return {.value = value,
+          .time_ns = exemplar.time_ns,
+          .trace = exemplar.trace,
+          .span = exemplar.span,
+          .extra = {}};
 }
 
 // The labels of one series, ready for a writer.
@@ -131,7 +139,11 @@ class LabelSet {
 
 struct SeriesOwner::State {
   explicit State(const Options& o)
-      : options(o), known(0, ByKey{&series}, ByKey{&series}), ids(o.shards), waiting(o.shards), handed_over(o.shards) {}
+      : options(o),
+        known(0, ByKey{&series}, ByKey{&series}),
+        ids(o.shards),
+        waiting(o.shards),
+        handed_over(o.shards) {}
 
   void MergeReady(bool all, std::vector<SeriesDeltaPtr>* done);
   void MergeOne(const SeriesDelta& delta, uint32_t shard);
@@ -171,7 +183,8 @@ void SeriesOwner::State::MergeReady(bool all, std::vector<SeriesDeltaPtr>* done)
     bool crowded = false;
     for (size_t shard = 0; shard < waiting.size(); ++shard) {
       if (waiting[shard].empty()) continue;
-      if (first == waiting.size() || waiting[shard].front()->tick < waiting[first].front()->tick) first = shard;
+      if (first == waiting.size() || waiting[shard].front()->tick < waiting[first].front()->tick)
+        first = shard;
       crowded |= waiting[shard].size() > kMaxPending;
     }
     if (first == waiting.size()) return;
@@ -210,7 +223,8 @@ void SeriesOwner::State::MergeOne(const SeriesDelta& delta, uint32_t shard) {
     to.sum_ns += cell.sum_ns;
     to.bytes += cell.bytes;
     if (to.overflow) overflow_spans += calls;
-    for (uint32_t at = cell.exemplars; at != 0; at = delta.exemplars[at - 1].next) Keep(delta.exemplars[at - 1], id);
+    for (uint32_t at = cell.exemplars; at != 0; at = delta.exemplars[at - 1].next)
+      Keep(delta.exemplars[at - 1], id);
   }
   for (const SeriesDelta::Carry& carry : delta.carries) {
     Series& to = series[map[carry.series]];
@@ -229,7 +243,8 @@ void SeriesOwner::State::MergeOne(const SeriesDelta& delta, uint32_t shard) {
 uint32_t SeriesOwner::State::Intern(Key key, uint64_t created_ns) {
   if (const auto at = known.find(key); at != known.end()) return *at;
   if (!key.overflow) {
-    if (named < options.max_series && label_bytes + key.service.size() + key.name.size() <= options.max_label_bytes) {
+    if (named < options.max_series &&
+        label_bytes + key.service.size() + key.name.size() <= options.max_label_bytes) {
       ++named;
       label_bytes += key.service.size() + key.name.size();
       return Add(key, created_ns);
@@ -289,7 +304,8 @@ void SeriesOwner::State::Keep(const SeriesDelta::Slot& offered, uint32_t id) {
   series[id].exemplars = static_cast<uint32_t>(exemplars.size());
 }
 
-SeriesOwner::SeriesOwner(const Options& options) : options_(options), state_(std::make_unique<State>(options_)) {}
+SeriesOwner::SeriesOwner(const Options& options)
+    : options_(options), state_(std::make_unique<State>(options_)) {}
 
 SeriesOwner::~SeriesOwner() = default;
 
@@ -376,8 +392,9 @@ SeriesOwner::Stats SeriesOwner::stats() const {
   stats.exemplars_refused = state.exemplars_refused;
   stats.labels_truncated = state.labels_truncated;
   stats.deltas_merged = state.deltas_merged;
-  stats.bytes = state.series.capacity() * sizeof(Series) + state.exemplars.capacity() * sizeof(SeriesDelta::Slot) +
-                state.label_bytes + state.known.capacity() * (sizeof(uint32_t) + 1);
+  stats.bytes = state.series.capacity() * sizeof(Series) +
+                state.exemplars.capacity() * sizeof(SeriesDelta::Slot) + state.label_bytes +
+                state.known.capacity() * (sizeof(uint32_t) + 1);
   for (const auto& map : state.ids) stats.bytes += map.capacity() * sizeof(uint32_t);
   for (const auto& queue : state.waiting) stats.deltas_pending += queue.size();
   return stats;
@@ -398,8 +415,8 @@ uint64_t SeriesOwner::Digest() const {
   for (const uint32_t id : order) {
     const Series& one = series[id];
     digest = XXH3_64bits_withSeed(one.buckets.data(), sizeof one.buckets, digest ^ HashOf(one.key()));
-    const std::array<uint64_t, 3> rest = {static_cast<uint64_t>(one.sum_ns), static_cast<uint64_t>(one.sum_ns >> 64),
-                                          one.bytes};
+    const std::array<uint64_t, 3> rest = {static_cast<uint64_t>(one.sum_ns),
+                                          static_cast<uint64_t>(one.sum_ns >> 64), one.bytes};
     digest = XXH3_64bits_withSeed(rest.data(), sizeof rest, digest);
   }
   return digest;

@@ -26,8 +26,8 @@ struct Selection {
 //
 // Series of different shards are one if their dimensions are equal. Everything kept is an integer, so sums
 // are exact in any order; new series and exemplars are decided in (tick, shard) order, so a replay decides
-// them alike. For that a delta waits until every shard has handed over for its tick, or some shard is more than
-// kMaxPending hand-overs ahead of the slowest.
+// them alike. For that a delta waits until every shard has handed over for its tick, or some shard is more
+// than kMaxPending hand-overs ahead of the slowest.
 //
 // Thread rule: any thread. Merging holds the lock for about 50 ns per touched series; Write holds it only to
 // copy the counts (about 20 ms for 100,000 series), never while it formats.
@@ -37,8 +37,8 @@ class SeriesOwner {
   struct Options {
     size_t shards = 1;
 
-    // New combinations beyond either count in the overflow series of their (service, kind, status), and beyond
-    // `max_overflow_series` of those in that of their (kind, status).
+    // New combinations beyond either count in the overflow series of their (service, kind, status), and
+    // beyond `max_overflow_series` of those in that of their (kind, status).
     size_t max_series = 100'000;
     size_t max_overflow_series = 2'000;
     size_t max_label_bytes = 16u << 20;
@@ -51,9 +51,9 @@ class SeriesOwner {
   };
 
   struct Stats {
-    uint64_t series = 0;             // overflow series included
+    uint64_t series = 0;  // overflow series included
     uint64_t overflow_series = 0;
-    uint64_t overflow_spans = 0;     // spans counted in an overflow series
+    uint64_t overflow_spans = 0;  // spans counted in an overflow series
     uint64_t exemplars = 0;
     uint64_t exemplars_refused = 0;
     uint64_t labels_truncated = 0;
@@ -69,7 +69,8 @@ class SeriesOwner {
   SeriesOwner(const SeriesOwner&) = delete;
   SeriesOwner& operator=(const SeriesOwner&) = delete;
 
-  // The wall time of one tick, from which start times follow. Call before the first Merge; later calls are ignored.
+  // The wall time of one tick, from which start times follow. Call before the first Merge; later calls are
+  // ignored.
   void Anchor(uint64_t tick, uint64_t unix_ns);
 
   // REQUIRES: shard < Options::shards; the ticks of one shard's deltas rise.

@@ -1,10 +1,10 @@
 #include "correlate/derive/series_table.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
-
-#include <xxhash.h>
 
 #include "correlate/model/epoch.h"
 
@@ -75,8 +75,8 @@ std::string_view SeriesTable::Cut(std::string_view value, bool* cut) const {
 SeriesTable::Id SeriesTable::Add(uint64_t hash, const Dims& dims) {
   const Id id = static_cast<Id>(rows_.size());
   const char* labels = CopyLabels(dims.service, dims.name);
-  rows_.push_back({labels, static_cast<uint32_t>(dims.service.size()), static_cast<uint32_t>(dims.name.size()),
-                   dims.kind, dims.status, dims.overflow});
+  rows_.push_back({labels, static_cast<uint32_t>(dims.service.size()),
+                   static_cast<uint32_t>(dims.name.size()), dims.kind, dims.status, dims.overflow});
   if (rows_.size() * 3 > slots_.size() * 2) Grow();
   Place(hash, id);
 

@@ -25,8 +25,8 @@ namespace braid::correlate {
 // hash order, so everything it hands over is a function of the records alone.
 //
 // Beyond `max_series` or `max_label_bytes` a new combination counts in the overflow series of its (service,
-// kind, status), beyond `max_overflow_series` of those in that of its (kind, status): totals stay exact, only the
-// name is lost.
+// kind, status), beyond `max_overflow_series` of those in that of its (kind, status): totals stay exact, only
+// the name is lost.
 //
 // Thread rule: belongs to one shard's thread. Time rule: SetNow(), from Tick records.
 // Steady state (no new series) allocates nothing.
@@ -44,7 +44,8 @@ class SeriesTable {
     // All label values together.
     size_t max_label_bytes = 16u << 20;
 
-    // A longer service or span name is cut, at a character boundary; series that become equal thereby are one.
+    // A longer service or span name is cut, at a character boundary; series that become equal thereby are
+    // one.
     size_t max_value_bytes = 1024;
 
     // Exemplars kept between two hand-overs, 80 bytes each.
@@ -97,11 +98,13 @@ class SeriesTable {
   // One span, at most a few ns beyond the cache miss. `duration_ns` 0 where the span ends before it starts.
   void Count(Id id, uint64_t duration_ns, uint64_t bytes) {
     SeriesDelta::Cell& cell = delta_->cells[id];
-    if (cell.touched == 0) [[unlikely]] Touch(id);
+    if (cell.touched == 0) [[unlikely]]
+      Touch(id);
     const size_t bucket = latency::Bucket(duration_ns);
     cell.bytes += bytes;
     const bool wrapped = __builtin_add_overflow(cell.sum_ns, duration_ns, &cell.sum_ns);
-    if (++cell.buckets[bucket] == 0 || wrapped) [[unlikely]] Carry(id, bucket, wrapped);
+    if (++cell.buckets[bucket] == 0 || wrapped) [[unlikely]]
+      Carry(id, bucket, wrapped);
   }
 
   // The fold's clock, for the age of exemplars.
@@ -115,9 +118,9 @@ class SeriesTable {
   // older than kExemplarTicks.
   void Offer(Id id, const Exemplar& exemplar);
 
-  // Hands over everything counted, born and offered since the last time, and goes on with an empty delta. Every
-  // shard calls this at the same ticks (say each 20th), even if it has nothing, so that the owner can merge in order.
-  // Null if the owner still holds all deltas: nothing is lost, the next one carries both.
+  // Hands over everything counted, born and offered since the last time, and goes on with an empty delta.
+  // Every shard calls this at the same ticks (say each 20th), even if it has nothing, so that the owner can
+  // merge in order. Null if the owner still holds all deltas: nothing is lost, the next one carries both.
   SeriesDeltaPtr TakeDelta(uint64_t tick);
 
   size_t series() const { return rows_.size(); }

@@ -20,25 +20,31 @@ struct ExemplarView {
   uint64_t time_ns = 0;
   TraceId trace;
   uint64_t span = 0;
-  std::span<const Label> extra;  // filtered attributes of an ingested exemplar; first to go at the 128-rune limit
+  std::span<const Label>
+      extra;  // filtered attributes of an ingested exemplar; first to go at the 128-rune limit
 };
 
 enum class MetricType : uint8_t { kCounter, kGauge, kHistogram, kSummary, kUnknown };
 
 inline constexpr std::array<std::string_view, 3> kCounterSuffixes = {"", "_total", "_created"};
-inline constexpr std::array<std::string_view, 5> kHistogramSuffixes = {"", "_bucket", "_sum", "_count", "_created"};
+inline constexpr std::array<std::string_view, 5> kHistogramSuffixes = {"", "_bucket", "_sum", "_count",
+                                                                       "_created"};
 inline constexpr std::array<std::string_view, 4> kSummarySuffixes = {"", "_sum", "_count", "_created"};
 inline constexpr std::array<std::string_view, 1> kPlainSuffixes = {""};
 
-// What follows a family's name in the names of its samples, and "" for the name itself: no other family of a page
-// may use any of them (OpenMetrics 1.0, "Metric Naming").
+// What follows a family's name in the names of its samples, and "" for the name itself: no other family of a
+// page may use any of them (OpenMetrics 1.0, "Metric Naming").
 constexpr std::span<const std::string_view> SampleSuffixes(MetricType type) {
   switch (type) {
-    case MetricType::kCounter: return kCounterSuffixes;
-    case MetricType::kHistogram: return kHistogramSuffixes;
-    case MetricType::kSummary: return kSummarySuffixes;
+    case MetricType::kCounter:
+      return kCounterSuffixes;
+    case MetricType::kHistogram:
+      return kHistogramSuffixes;
+    case MetricType::kSummary:
+      return kSummarySuffixes;
     case MetricType::kGauge:
-    case MetricType::kUnknown: return kPlainSuffixes;
+    case MetricType::kUnknown:
+      return kPlainSuffixes;
   }
   return {};
 }
@@ -51,10 +57,10 @@ struct FamilyView {
 };
 
 struct HistogramView {
-  std::span<const double> bounds;            // upper bounds, rising, without +Inf
-  std::span<const uint64_t> counts;          // per bucket, not cumulative; bounds.size() + 1 of them
+  std::span<const double> bounds;    // upper bounds, rising, without +Inf
+  std::span<const uint64_t> counts;  // per bucket, not cumulative; bounds.size() + 1 of them
   double sum = 0;
-  bool has_sum = true;                       // false where negative observations forbid one
+  bool has_sum = true;                             // false where negative observations forbid one
   std::span<const ExemplarView* const> exemplars;  // per bucket, null where none; or empty
 };
 
@@ -66,7 +72,8 @@ struct SummaryView {
 };
 
 // Receives metric families one by one; writes one page in one format. A producer calls Family() and then
-// only points of that family, so pages are contiguous by construction. Nothing passed in needs to outlive the call.
+// only points of that family, so pages are contiguous by construction. Nothing passed in needs to outlive the
+// call.
 class ExpositionWriter {
  public:
   virtual ~ExpositionWriter() = default;
@@ -77,7 +84,8 @@ class ExpositionWriter {
   virtual void Counter(std::span<const Label> labels, double value, uint64_t created_ns,
                        const ExemplarView* exemplar) = 0;
   virtual void Gauge(std::span<const Label> labels, double value) = 0;
-  virtual void Histogram(std::span<const Label> labels, const HistogramView& histogram, uint64_t created_ns) = 0;
+  virtual void Histogram(std::span<const Label> labels, const HistogramView& histogram,
+                         uint64_t created_ns) = 0;
   virtual void Summary(std::span<const Label> labels, const SummaryView& summary, uint64_t created_ns) = 0;
 };
 

@@ -1,13 +1,13 @@
 #include "exporters/encode/exposition.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 #include <utility>
-
-#include <xxhash.h>
 
 #include "base/ids.h"
 #include "correlate/model/epoch.h"
@@ -44,7 +44,10 @@ bool IsUtf8(std::string_view text) {
       ++p;
       continue;
     }
-    const int more = *p >= 0xc2 && *p <= 0xdf ? 1 : (*p & 0xf0) == 0xe0 ? 2 : *p >= 0xf0 && *p <= 0xf4 ? 3 : 0;
+    const int more = *p >= 0xc2 && *p <= 0xdf   ? 1
+                     : (*p & 0xf0) == 0xe0      ? 2
+                     : *p >= 0xf0 && *p <= 0xf4 ? 3
+                                                : 0;
     if (more == 0 || end - p <= more) return false;
     const unsigned char low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
     const unsigned char high = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
@@ -58,8 +61,8 @@ bool IsUtf8(std::string_view text) {
 }
 
 size_t Runes(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 bool IsCount(double value) { return value >= 0 && !std::isinf(value); }
@@ -68,14 +71,22 @@ bool IsCount(double value) { return value >= 0 && !std::isinf(value); }
 
 std::string_view ExpositionSkipName(ExpositionSkip reason) {
   switch (reason) {
-    case ExpositionSkip::kFamilyConflict: return "family_conflict";
-    case ExpositionSkip::kBadName: return "bad_name";
-    case ExpositionSkip::kBadLabel: return "bad_label";
-    case ExpositionSkip::kBadUtf8: return "bad_utf8";
-    case ExpositionSkip::kDuplicate: return "duplicate";
-    case ExpositionSkip::kBadValue: return "bad_value";
-    case ExpositionSkip::kWrongType: return "wrong_type";
-    case ExpositionSkip::kPageFull: return "page_full";
+    case ExpositionSkip::kFamilyConflict:
+      return "family_conflict";
+    case ExpositionSkip::kBadName:
+      return "bad_name";
+    case ExpositionSkip::kBadLabel:
+      return "bad_label";
+    case ExpositionSkip::kBadUtf8:
+      return "bad_utf8";
+    case ExpositionSkip::kDuplicate:
+      return "duplicate";
+    case ExpositionSkip::kBadValue:
+      return "bad_value";
+    case ExpositionSkip::kWrongType:
+      return "wrong_type";
+    case ExpositionSkip::kPageFull:
+      return "page_full";
   }
   return "";
 }
@@ -105,8 +116,10 @@ void AppendNumber(std::string* out, double value) {
 std::unique_ptr<PageWriter> PageWriter::New(ExpositionFormat format, const Options& options) {
   switch (format) {
     case ExpositionFormat::kText:
-    case ExpositionFormat::kOpenMetrics: return NewTextWriter(format, options);
-    case ExpositionFormat::kProtobuf: return NewProtobufWriter(options);
+    case ExpositionFormat::kOpenMetrics:
+      return NewTextWriter(format, options);
+    case ExpositionFormat::kProtobuf:
+      return NewProtobufWriter(options);
   }
   return nullptr;
 }
@@ -196,7 +209,8 @@ void PageWriter::Gauge(std::span<const Label> labels, double value) {
   Spill();
 }
 
-void PageWriter::Histogram(std::span<const Label> labels, const HistogramView& histogram, uint64_t created_ns) {
+void PageWriter::Histogram(std::span<const Label> labels, const HistogramView& histogram,
+                           uint64_t created_ns) {
   bool rising = histogram.counts.size() == histogram.bounds.size() + 1;
   for (size_t i = 0; i < histogram.bounds.size(); ++i) {
     rising &= std::isfinite(histogram.bounds[i]) && (i == 0 || histogram.bounds[i - 1] < histogram.bounds[i]);
@@ -295,7 +309,8 @@ bool PageWriter::ExemplarLabels(const ExemplarView& exemplar, std::vector<Label>
   for (const Label& label : exemplar.extra) {
     if (label.value.empty() || !IsLabelName(label.name) || !IsUtf8(label.value)) continue;
     if (runes + Runes(label.name) + Runes(label.value) > kExemplarRunes) continue;
-    const bool taken = std::any_of(out->begin(), out->end(), [&](const Label& l) { return l.name == label.name; });
+    const bool taken =
+        std::any_of(out->begin(), out->end(), [&](const Label& l) { return l.name == label.name; });
     if (!taken) add(label.name, label.value);
   }
   // One without any label points nowhere.

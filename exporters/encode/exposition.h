@@ -1,5 +1,7 @@
 #pragma once
 
+#include <absl/container/flat_hash_set.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -8,8 +10,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <absl/container/flat_hash_set.h>
 
 #include "correlate/model/exposition.h"
 
@@ -37,7 +37,7 @@ std::string_view ExpositionSkipName(ExpositionSkip reason);
 
 struct ExpositionStats {
   uint64_t families = 0;
-  uint64_t series = 0;             // points: a whole histogram is one
+  uint64_t series = 0;  // points: a whole histogram is one
   uint64_t exemplars = 0;
   uint64_t exemplars_dropped = 0;  // outside their bucket, or over 128 characters even without extra labels
   std::array<uint64_t, kExpositionSkips> skipped{};  // points; a skipped family counts each of its points
@@ -101,7 +101,8 @@ class PageWriter : public ExpositionWriter {
   std::span<const Label> labels() const { return labels_; }
 
   // The labels an exemplar may carry: trace_id and span_id first, then extra ones as long as names and values
-  // together stay within 128 characters. False if it may not be written at all. The views live until the next call.
+  // together stay within 128 characters. False if it may not be written at all. The views live until the next
+  // call.
   bool ExemplarLabels(const ExemplarView& exemplar, std::vector<Label>* out);
 
   // Content is appended to out(); Spill() after each point moves full pieces aside.

@@ -10,8 +10,8 @@ namespace {
 constexpr NegotiatedExposition kText = {ExpositionFormat::kText, "text/plain; version=0.0.4; charset=utf-8"};
 constexpr NegotiatedExposition kOpenMetrics = {ExpositionFormat::kOpenMetrics,
                                                "application/openmetrics-text; version=1.0.0; charset=utf-8"};
-constexpr NegotiatedExposition kOpenMetrics001 = {ExpositionFormat::kOpenMetrics,
-                                                  "application/openmetrics-text; version=0.0.1; charset=utf-8"};
+constexpr NegotiatedExposition kOpenMetrics001 = {
+    ExpositionFormat::kOpenMetrics, "application/openmetrics-text; version=0.0.1; charset=utf-8"};
 constexpr NegotiatedExposition kProtobuf = {
     ExpositionFormat::kProtobuf,
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"};
@@ -51,7 +51,8 @@ std::string Lower(std::string_view text) {
 }
 
 std::string_view Unquote(std::string_view value) {
-  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') return value.substr(1, value.size() - 2);
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
+    return value.substr(1, value.size() - 2);
   return value;
 }
 

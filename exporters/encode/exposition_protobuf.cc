@@ -13,8 +13,8 @@ namespace {
 
 // Field numbers of io.prometheus.client (prometheus/client_model io/prometheus/client/metrics.proto).
 constexpr uint32_t kFamilyName = 1, kFamilyHelp = 2, kFamilyType = 3, kFamilyMetric = 4, kFamilyUnit = 5;
-constexpr uint32_t kMetricLabel = 1, kMetricGauge = 2, kMetricCounter = 3, kMetricSummary = 4, kMetricUntyped = 5,
-                   kMetricHistogram = 7;
+constexpr uint32_t kMetricLabel = 1, kMetricGauge = 2, kMetricCounter = 3, kMetricSummary = 4,
+                   kMetricUntyped = 5, kMetricHistogram = 7;
 constexpr uint32_t kLabelName = 1, kLabelValue = 2;
 constexpr uint32_t kValue = 1, kCounterExemplar = 2, kCounterCreated = 3;
 constexpr uint32_t kSampleCount = 1, kSampleSum = 2, kSummaryQuantile = 3, kSummaryCreated = 4;
@@ -28,11 +28,16 @@ constexpr size_t kLengthBytes = 5;
 
 uint64_t TypeNumber(MetricType type) {
   switch (type) {
-    case MetricType::kCounter: return 0;
-    case MetricType::kGauge: return 1;
-    case MetricType::kSummary: return 2;
-    case MetricType::kUnknown: return 3;
-    case MetricType::kHistogram: return 4;
+    case MetricType::kCounter:
+      return 0;
+    case MetricType::kGauge:
+      return 1;
+    case MetricType::kSummary:
+      return 2;
+    case MetricType::kUnknown:
+      return 3;
+    case MetricType::kHistogram:
+      return 4;
   }
   return 3;
 }
@@ -91,7 +96,8 @@ class ProtobufWriter final : public PageWriter {
       bucket_.clear();
       wire::Writer b(&bucket_);
       b.Varint(kBucketCount, cumulative);
-      b.Double(kBucketBound, i < histogram.bounds.size() ? histogram.bounds[i] : std::numeric_limits<double>::infinity());
+      b.Double(kBucketBound,
+               i < histogram.bounds.size() ? histogram.bounds[i] : std::numeric_limits<double>::infinity());
       if (i < histogram.exemplars.size()) Exemplar(kBucketExemplar, histogram.exemplars[i], &bucket_);
       w.Bytes(kHistogramBucket, bucket_);
     }

@@ -76,11 +76,16 @@ class TextWriter final : public PageWriter {
 
   std::string_view TypeName() const {
     switch (family().type) {
-      case MetricType::kCounter: return "counter";
-      case MetricType::kGauge: return "gauge";
-      case MetricType::kHistogram: return "histogram";
-      case MetricType::kSummary: return "summary";
-      case MetricType::kUnknown: return open_metrics_ ? "unknown" : "untyped";
+      case MetricType::kCounter:
+        return "counter";
+      case MetricType::kGauge:
+        return "gauge";
+      case MetricType::kHistogram:
+        return "histogram";
+      case MetricType::kSummary:
+        return "summary";
+      case MetricType::kUnknown:
+        return open_metrics_ ? "unknown" : "untyped";
     }
     return "";
   }
@@ -181,10 +186,12 @@ class TextWriter final : public PageWriter {
   }
 
   void CacheBounds(std::span<const double> bounds) {
-    if (!bound_labels_.empty() && std::equal(bounds.begin(), bounds.end(), bounds_.begin(), bounds_.end())) return;
+    if (!bound_labels_.empty() && std::equal(bounds.begin(), bounds.end(), bounds_.begin(), bounds_.end()))
+      return;
     bounds_.assign(bounds.begin(), bounds.end());
     bound_labels_.clear();
-    for (const double bound : bounds_) bound_labels_.push_back("le=\"" + LabelNumber(bound, open_metrics_) + "\"} ");
+    for (const double bound : bounds_)
+      bound_labels_.push_back("le=\"" + LabelNumber(bound, open_metrics_) + "\"} ");
     bound_labels_.push_back("le=\"+Inf\"} ");
   }
 

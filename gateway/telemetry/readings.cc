@@ -6,7 +6,8 @@ namespace braid::gateway {
 
 Readings::Family& Readings::Family::Add(std::span<const Label> labels, double value) {
   prometheus::ClientMetric& metric = family_->metric.emplace_back();
-  for (const Label& label : labels) metric.label.push_back({std::string(label.name), std::string(label.value)});
+  for (const Label& label : labels)
+    metric.label.push_back({std::string(label.name), std::string(label.value)});
   if (family_->type == prometheus::MetricType::Counter) {
     metric.counter.value = value;
   } else {

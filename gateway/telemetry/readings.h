@@ -1,14 +1,14 @@
 #pragma once
 
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
+
 #include <functional>
 #include <initializer_list>
 #include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <prometheus/collectable.h>
-#include <prometheus/metric_family.h>
 
 #include "correlate/model/exposition.h"
 
@@ -26,8 +26,12 @@ class Readings {
  public:
   class Family {
    public:
-    Family& Add(std::initializer_list<Label> labels, double value) { return Add(std::span(labels.begin(), labels.size()), value); }
-    Family& Add(std::initializer_list<Label> labels, uint64_t value) { return Add(labels, static_cast<double>(value)); }
+    Family& Add(std::initializer_list<Label> labels, double value) {
+      return Add(std::span(labels.begin(), labels.size()), value);
+    }
+    Family& Add(std::initializer_list<Label> labels, uint64_t value) {
+      return Add(labels, static_cast<double>(value));
+    }
     Family& Add(std::span<const Label> labels, double value);
 
    private:

@@ -16,11 +16,16 @@ constexpr std::array kAllSignals = {Signal::kTraces, Signal::kLogs, Signal::kMet
 
 MetricType TypeOf(prometheus::MetricType type) {
   switch (type) {
-    case prometheus::MetricType::Counter: return MetricType::kCounter;
-    case prometheus::MetricType::Gauge: return MetricType::kGauge;
-    case prometheus::MetricType::Summary: return MetricType::kSummary;
-    case prometheus::MetricType::Untyped: return MetricType::kUnknown;
-    case prometheus::MetricType::Histogram: return MetricType::kHistogram;
+    case prometheus::MetricType::Counter:
+      return MetricType::kCounter;
+    case prometheus::MetricType::Gauge:
+      return MetricType::kGauge;
+    case prometheus::MetricType::Summary:
+      return MetricType::kSummary;
+    case prometheus::MetricType::Untyped:
+      return MetricType::kUnknown;
+    case prometheus::MetricType::Histogram:
+      return MetricType::kHistogram;
   }
   return MetricType::kUnknown;
 }
@@ -106,7 +111,8 @@ void SelfTelemetry::Write(ExpositionWriter& writer, const Account& account,
     readings.Counter("braid_exposition_pages_total", "Metrics pages written.").Add({}, pages_);
     readings.Counter("braid_exposition_exemplars_dropped_total", "Exemplars that no page may carry.")
         .Add({}, skipped_.exemplars_dropped);
-    auto skipped = readings.Counter("braid_exposition_skipped_series_total", "Series left out of pages, by reason.");
+    auto skipped =
+        readings.Counter("braid_exposition_skipped_series_total", "Series left out of pages, by reason.");
     for (int i = 0; i < exporters::kExpositionSkips; ++i) {
       skipped.Add({{"reason", ExpositionSkipName(static_cast<exporters::ExpositionSkip>(i))}},
                   skipped_.skipped[static_cast<size_t>(i)]);
@@ -151,8 +157,9 @@ void Read(const Account& account, Readings& readings) {
       if (!sink.takes[s]) continue;
       const LedgerEntry& entry = sink.ledger[s];
       const std::string_view name = SignalName(signal);
-      auto items = readings.Counter("braid_account_items_total",
-                                    "Items by sink: accepted = held + queued + delivered + dead_lettered + dropped.");
+      auto items =
+          readings.Counter("braid_account_items_total",
+                           "Items by sink: accepted = held + queued + delivered + dead_lettered + dropped.");
       items.Add({{"signal", name}, {"sink", sink.name}, {"outcome", "accepted"}}, entry.accepted);
       items.Add({{"signal", name}, {"sink", sink.name}, {"outcome", "delivered"}}, entry.delivered);
       items.Add({{"signal", name}, {"sink", sink.name}, {"outcome", "dead_lettered"}}, entry.dead_lettered);
@@ -161,8 +168,9 @@ void Read(const Account& account, Readings& readings) {
       pending.Add({{"signal", name}, {"sink", sink.name}, {"place", "queued"}}, entry.queued);
       auto dropped = readings.Counter("braid_dropped_items_total", "Items that left undelivered, by reason.");
       for (int i = 0; i < kDropReasons; ++i) {
-        dropped.Add({{"signal", name}, {"sink", sink.name}, {"reason", DropReasonName(static_cast<DropReason>(i))}},
-                    entry.dropped[static_cast<size_t>(i)]);
+        dropped.Add(
+            {{"signal", name}, {"sink", sink.name}, {"reason", DropReasonName(static_cast<DropReason>(i))}},
+            entry.dropped[static_cast<size_t>(i)]);
       }
       readings.Gauge("braid_account_balanced", "1 if the sink's account adds up, as it always should.")
           .Add({{"signal", name}, {"sink", sink.name}}, entry.Balanced() ? 1.0 : 0.0);
@@ -173,7 +181,8 @@ void Read(const Account& account, Readings& readings) {
 void Read(const correlate::SeriesOwner::Stats& stats, Readings& readings) {
   readings.Gauge("braid_series_derived_series", "Combinations of service, span name, kind and status.")
       .Add({}, stats.series);
-  readings.Gauge("braid_series_overflow_series", "Of those, the ones that stand for combinations beyond the cap.")
+  readings
+      .Gauge("braid_series_overflow_series", "Of those, the ones that stand for combinations beyond the cap.")
       .Add({}, stats.overflow_series);
   readings.Counter("braid_series_overflow_spans_total", "Spans counted without their name, beyond the cap.")
       .Add({}, stats.overflow_spans);
@@ -186,7 +195,8 @@ void Read(const correlate::SeriesOwner::Stats& stats, Readings& readings) {
 }
 
 void Read(const correlate::MetricIngest::Stats& stats, Readings& readings) {
-  readings.Gauge("braid_ingested_families", "Metric families that arrived and are exposed.").Add({}, stats.families);
+  readings.Gauge("braid_ingested_families", "Metric families that arrived and are exposed.")
+      .Add({}, stats.families);
   readings.Gauge("braid_ingested_series", "Series that arrived and are exposed.").Add({}, stats.series);
   readings.Gauge("braid_ingested_bytes", "Memory of the ingested series.").Add({}, stats.bytes);
   readings.Counter("braid_ingested_points_total", "Data points taken into a series.").Add({}, stats.points);
@@ -230,11 +240,21 @@ void WriteCollected(std::vector<prometheus::MetricFamily> families, ExpositionWr
       for (const auto& label : metric.label) labels.push_back({label.name, label.value});
       std::sort(labels.begin(), labels.end(), [](const Label& a, const Label& b) { return a.name < b.name; });
       switch (family.type) {
-        case prometheus::MetricType::Counter: writer.Counter(labels, metric.counter.value, 0, nullptr); break;
-        case prometheus::MetricType::Gauge: writer.Gauge(labels, metric.gauge.value); break;
-        case prometheus::MetricType::Untyped: writer.Gauge(labels, metric.untyped.value); break;
-        case prometheus::MetricType::Histogram: WriteHistogram(metric.histogram, labels, writer); break;
-        case prometheus::MetricType::Summary: WriteSummary(metric.summary, labels, writer); break;
+        case prometheus::MetricType::Counter:
+          writer.Counter(labels, metric.counter.value, 0, nullptr);
+          break;
+        case prometheus::MetricType::Gauge:
+          writer.Gauge(labels, metric.gauge.value);
+          break;
+        case prometheus::MetricType::Untyped:
+          writer.Gauge(labels, metric.untyped.value);
+          break;
+        case prometheus::MetricType::Histogram:
+          WriteHistogram(metric.histogram, labels, writer);
+          break;
+        case prometheus::MetricType::Summary:
+          WriteSummary(metric.summary, labels, writer);
+          break;
       }
     }
   }

@@ -1,15 +1,15 @@
 #pragma once
 
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/registry.h>
+
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <prometheus/collectable.h>
-#include <prometheus/metric_family.h>
-#include <prometheus/registry.h>
 
 #include "base/ledger.h"
 #include "base/mutex.h"
@@ -35,10 +35,11 @@ struct Account {
   std::string journal_mode;                  // Sequencer::mode()
 };
 
-// Braid's own health on the metrics page: prometheus-cpp's registry for what is counted as it happens, and sources
-// that are read when a page is written.
+// Braid's own health on the metrics page: prometheus-cpp's registry for what is counted as it happens, and
+// sources that are read when a page is written.
 //
-// Thread rule: any thread. Sources are called, one after the other and under no lock of ours, on the thread that writes.
+// Thread rule: any thread. Sources are called, one after the other and under no lock of ours, on the thread
+// that writes.
 class SelfTelemetry {
  public:
   struct Options {
@@ -79,8 +80,9 @@ void Read(const Account& account, Readings& readings);
 void Read(const correlate::SeriesOwner::Stats& stats, Readings& readings);
 void Read(const correlate::MetricIngest::Stats& stats, Readings& readings);
 
-// Writes what prometheus-cpp collected. Families of one name are put together if their types agree; of those that
-// do not agree the first is kept. "_total" comes off counters' names, cumulative buckets are made single ones.
+// Writes what prometheus-cpp collected. Families of one name are put together if their types agree; of those
+// that do not agree the first is kept. "_total" comes off counters' names, cumulative buckets are made single
+// ones.
 void WriteCollected(std::vector<prometheus::MetricFamily> families, ExpositionWriter& writer);
 
 }  // namespace braid::gateway

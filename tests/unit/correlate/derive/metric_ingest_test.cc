@@ -1,13 +1,12 @@
 #include "correlate/derive/metric_ingest.h"
 
+#include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
 
 #include <bit>
 #include <string>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "ingest/decode/decoder.h"
 #include "otlp.pb.h"
@@ -29,7 +28,8 @@ class MetricIngestTest : public testing::Test {
   // `resource_metrics`: the content of one, as protobuf text.
   void Send(const std::string& resource_metrics) {
     oracle::ExportMetricsServiceRequest request;
-    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString("resource_metrics {" + resource_metrics + "}", &request));
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString("resource_metrics {" + resource_metrics + "}",
+                                                              &request));
     const std::string bytes = request.SerializeAsString();
     Slab body = slabs_.Take(bytes.size());
     body.Append(bytes);
@@ -43,7 +43,8 @@ class MetricIngestTest : public testing::Test {
   // One metric of service "shop", scope "lib".
   void SendMetric(const std::string& metric) {
     Send(R"(resource { attributes { key: "service.name" value { string_value: "shop" } } }
-            scope_metrics { scope { name: "lib" } metrics { )" + metric + "} }");
+            scope_metrics { scope { name: "lib" } metrics { )" +
+         metric + "} }");
   }
 
   RecordingWriter Page() {
@@ -67,7 +68,8 @@ class MetricIngestTest : public testing::Test {
 };
 
 // Scenario: a counter of a fully described service, with attributes of every kind.
-// Guarantees: job, instance, scope and attributes are labels as specified; the rest of the resource is target_info.
+// Guarantees: job, instance, scope and attributes are labels as specified; the rest of the resource is
+// target_info.
 TEST_F(MetricIngestTest, NamesAndLabels) {
   Send(R"(resource {
             attributes { key: "service.name" value { string_value: "shop" } }
@@ -98,19 +100,26 @@ TEST_F(MetricIngestTest, NamesAndLabels) {
 }
 
 // Scenario: a histogram and a counter with exemplars, sent again with others.
-// Guarantees: each bucket keeps its latest one with IDs and filtered attributes; buckets without a new one keep the old.
+// Guarantees: each bucket keeps its latest one with IDs and filtered attributes; buckets without a new one
+// keep the old.
 TEST_F(MetricIngestTest, ExemplarsAreKeptPerBucket) {
   const std::string id = R"(trace_id: "\001\002\003\004\005\006\007\010\011\012\013\014\015\016\017\020"
                             span_id: "\000\000\000\000\000\000\000\007" )";
-  SendMetric(R"(name: "d" unit: "s" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
+  SendMetric(
+      R"(name: "d" unit: "s" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
       time_unix_nano: 10 count: 3 sum: 6 bucket_counts: [1, 1, 1] explicit_bounds: [1, 2]
-      exemplars { time_unix_nano: 7 as_double: 1 )" + id + R"( filtered_attributes { key: "user.id" value { string_value: "u" } } }
-      exemplars { time_unix_nano: 8 as_double: 5 )" + id + "} } }");
-  SendMetric(R"(name: "d" unit: "s" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
+      exemplars { time_unix_nano: 7 as_double: 1 )" +
+      id + R"( filtered_attributes { key: "user.id" value { string_value: "u" } } }
+      exemplars { time_unix_nano: 8 as_double: 5 )" +
+      id + "} } }");
+  SendMetric(
+      R"(name: "d" unit: "s" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
       time_unix_nano: 20 count: 5 sum: 9 bucket_counts: [2, 1, 2] explicit_bounds: [1, 2]
-      exemplars { time_unix_nano: 18 as_int: 4 )" + id + "} } }");
+      exemplars { time_unix_nano: 18 as_int: 4 )" +
+      id + "} } }");
   SendMetric(R"(name: "n" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true
-      data_points { time_unix_nano: 20 as_int: 1 exemplars { time_unix_nano: 3 as_int: 1 )" + id + "} } }");
+      data_points { time_unix_nano: 20 as_int: 1 exemplars { time_unix_nano: 3 as_int: 1 )" +
+             id + "} } }");
   const RecordingWriter page = Page();
   const auto& histogram = page.points.at(std::string("d_seconds") + kLabels);
   EXPECT_THAT(histogram.counts, ElementsAre(2, 1, 2));
@@ -129,9 +138,12 @@ TEST_F(MetricIngestTest, ExemplarsAreKeptPerBucket) {
 // Guarantees: they add up from the first start time; the repeated point is refused; new bounds start afresh.
 TEST_F(MetricIngestTest, DeltasAddUp) {
   const auto sum = [this](int start, int time, int value) {
-    SendMetric("name: \"n\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA is_monotonic: true data_points {"
-               " start_time_unix_nano: " + std::to_string(start) + " time_unix_nano: " + std::to_string(time) +
-               " as_int: " + std::to_string(value) + "} }");
+    SendMetric(
+        "name: \"n\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA is_monotonic: true "
+        "data_points {"
+        " start_time_unix_nano: " +
+        std::to_string(start) + " time_unix_nano: " + std::to_string(time) +
+        " as_int: " + std::to_string(value) + "} }");
   };
   sum(1, 10, 5);
   sum(10, 20, 7);
@@ -141,9 +153,10 @@ TEST_F(MetricIngestTest, DeltasAddUp) {
   EXPECT_EQ(NotExposedBy(NotExposed::kOutOfOrder), 1u);
 
   const auto histogram = [this](int time, const std::string& buckets) {
-    SendMetric("name: \"h\" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA data_points {"
-               " start_time_unix_nano: " + std::to_string(time - 1) + " time_unix_nano: " + std::to_string(time) +
-               " sum: 2 " + buckets + "} }");
+    SendMetric(
+        "name: \"h\" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA data_points {"
+        " start_time_unix_nano: " +
+        std::to_string(time - 1) + " time_unix_nano: " + std::to_string(time) + " sum: 2 " + buckets + "} }");
   };
   histogram(10, "bucket_counts: [1, 2] explicit_bounds: [5]");
   histogram(20, "bucket_counts: [3, 4] explicit_bounds: [5]");
@@ -161,9 +174,11 @@ TEST_F(MetricIngestTest, DeltasAddUp) {
 // Guarantees: the restart's value and start time are shown; the late one changes nothing.
 TEST_F(MetricIngestTest, RestartsAndLatePoints) {
   const auto send = [this](int start, int time, int value) {
-    SendMetric("name: \"n\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true "
-               "data_points { start_time_unix_nano: " + std::to_string(start) + " time_unix_nano: " +
-               std::to_string(time) + " as_int: " + std::to_string(value) + "} }");
+    SendMetric(
+        "name: \"n\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true "
+        "data_points { start_time_unix_nano: " +
+        std::to_string(start) + " time_unix_nano: " + std::to_string(time) +
+        " as_int: " + std::to_string(value) + "} }");
   };
   send(1, 10, 100);
   send(50, 60, 3);
@@ -178,7 +193,8 @@ TEST_F(MetricIngestTest, RestartsAndLatePoints) {
 // Guarantees: the first two are gauges without _total; a summary keeps its quantiles.
 TEST_F(MetricIngestTest, OtherTypes) {
   SendMetric(R"(name: "g" gauge { data_points { time_unix_nano: 1 as_double: -0.5 } })");
-  SendMetric(R"(name: "u" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 as_int: -7 } })");
+  SendMetric(
+      R"(name: "u" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 as_int: -7 } })");
   SendMetric(R"(name: "s" summary { data_points { time_unix_nano: 1 count: 9 sum: 4.5
       quantile_values { quantile: 0.5 value: 1 } quantile_values { quantile: 0.99 value: 2 } } })");
   const RecordingWriter page = Page();
@@ -191,14 +207,18 @@ TEST_F(MetricIngestTest, OtherTypes) {
 }
 
 // Scenario: two senders that disagree about a name, in each way they can.
-// Guarantees: the first keeps the family; contradictions are counted by reason and not shown; another help text is
-// counted but shown; names that Braid uses itself are refused.
+// Guarantees: the first keeps the family; contradictions are counted by reason and not shown; another help
+// text is counted but shown; names that Braid uses itself are refused.
 TEST_F(MetricIngestTest, TheLaterContradictionLoses) {
   Start({.reserved_names = {"process_cpu_seconds"}});
-  SendMetric(R"(name: "x" description: "first" unit: "s" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
-  SendMetric(R"(name: "x" unit: "s" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true data_points { time_unix_nano: 2 as_int: 2 } })");
-  SendMetric(R"(name: "x" description: "second" unit: "s" gauge { data_points { time_unix_nano: 3 as_int: 3 } })");
-  SendMetric(R"(name: "h" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 count: 1 sum: 1 } })");
+  SendMetric(
+      R"(name: "x" description: "first" unit: "s" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(
+      R"(name: "x" unit: "s" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true data_points { time_unix_nano: 2 as_int: 2 } })");
+  SendMetric(
+      R"(name: "x" description: "second" unit: "s" gauge { data_points { time_unix_nano: 3 as_int: 3 } })");
+  SendMetric(
+      R"(name: "h" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 count: 1 sum: 1 } })");
   SendMetric(R"(name: "h.count" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
   SendMetric(R"(name: "y.seconds" unit: "seconds" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
   SendMetric(R"(name: "y" unit: "s" gauge { data_points { time_unix_nano: 9 as_int: 2 } })");
@@ -222,8 +242,10 @@ TEST_F(MetricIngestTest, TheLaterContradictionLoses) {
 // Scenario: units that spell the same family differently.
 // Guarantees: the second unit is a conflict.
 TEST_F(MetricIngestTest, UnitConflict) {
-  SendMetric(R"(name: "rate_bytes_per_second" unit: "By/s" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
-  SendMetric(R"(name: "rate_bytes_per_second" unit: "second" gauge { data_points { time_unix_nano: 2 as_int: 2 } })");
+  SendMetric(
+      R"(name: "rate_bytes_per_second" unit: "By/s" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
+  SendMetric(
+      R"(name: "rate_bytes_per_second" unit: "second" gauge { data_points { time_unix_nano: 2 as_int: 2 } })");
   EXPECT_EQ(NotExposedBy(NotExposed::kUnit), 1u);
   EXPECT_EQ(Page().points.at(std::string("rate_bytes_per_second") + kLabels).value, 1);
 }
@@ -231,11 +253,14 @@ TEST_F(MetricIngestTest, UnitConflict) {
 // Scenario: points that cannot be shown: exponential, without value or temporality, with impossible buckets.
 // Guarantees: each is counted, none leaves an empty family behind.
 TEST_F(MetricIngestTest, WhatCannotBeShownIsCounted) {
-  SendMetric(R"(name: "e" exponential_histogram { data_points { time_unix_nano: 1 } data_points { time_unix_nano: 2 } })");
+  SendMetric(
+      R"(name: "e" exponential_histogram { data_points { time_unix_nano: 1 } data_points { time_unix_nano: 2 } })");
   SendMetric(R"(name: "a" gauge { data_points { time_unix_nano: 1 } })");
   SendMetric(R"(name: "b" sum { data_points { time_unix_nano: 1 as_int: 1 } })");
-  SendMetric(R"(name: "c" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 bucket_counts: [1, 2, 3] explicit_bounds: [1] } })");
-  SendMetric(R"(name: "d" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 bucket_counts: [1, 2, 3] explicit_bounds: [2, 1] } })");
+  SendMetric(
+      R"(name: "c" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 bucket_counts: [1, 2, 3] explicit_bounds: [1] } })");
+  SendMetric(
+      R"(name: "d" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 bucket_counts: [1, 2, 3] explicit_bounds: [2, 1] } })");
   EXPECT_EQ(NotExposedBy(NotExposed::kExponential), 2u);
   EXPECT_EQ(NotExposedBy(NotExposed::kBadPoint), 4u);
   EXPECT_THAT(Page().families, IsEmpty());
@@ -248,9 +273,9 @@ TEST_F(MetricIngestTest, SeriesLeave) {
   SendMetric(R"(name: "y" gauge { data_points { time_unix_nano: 1 as_int: 1 } })");
   SendMetric(R"(name: "y" gauge { data_points { time_unix_nano: 2 flags: 1 } })");
   EXPECT_THAT(Page().families, SizeIs(1));
-  ingest_->Advance(MetricIngest::kStaleTicks);
+  ingest_->Advance(MetricIngest::Options().stale_ticks);
   EXPECT_THAT(Page().families, SizeIs(1));
-  ingest_->Advance(MetricIngest::kStaleTicks + 201);
+  ingest_->Advance(MetricIngest::Options().stale_ticks + 201);
   EXPECT_THAT(Page().families, IsEmpty());
   EXPECT_EQ(ingest_->stats().series, 0u);
   EXPECT_EQ(ingest_->stats().bytes, 0u);
@@ -264,8 +289,9 @@ TEST_F(MetricIngestTest, SeriesLeave) {
 TEST_F(MetricIngestTest, Bounds) {
   Start({.max_series = 10});
   const auto send = [this](int i, int time) {
-    SendMetric("name: \"n\" gauge { data_points { time_unix_nano: " + std::to_string(time) + " as_int: " +
-               std::to_string(time) + " attributes { key: \"i\" value { int_value: " + std::to_string(i) + "} } } }");
+    SendMetric("name: \"n\" gauge { data_points { time_unix_nano: " + std::to_string(time) +
+               " as_int: " + std::to_string(time) +
+               " attributes { key: \"i\" value { int_value: " + std::to_string(i) + "} } } }");
   };
   for (int i = 0; i < 15; ++i) send(i, 1);
   send(3, 2);
@@ -294,7 +320,8 @@ TEST_F(MetricIngestTest, OrderOfAttributesDoesNotMatter) {
 // Scenario: attributes named like labels that the format itself uses.
 // Guarantees: they are renamed, so that the point can be shown.
 TEST_F(MetricIngestTest, ReservedLabelsAreRenamed) {
-  SendMetric(R"(name: "h" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
+  SendMetric(
+      R"(name: "h" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points {
       time_unix_nano: 1 count: 1 sum: 1 attributes { key: "le" value { string_value: "x" } } } })");
   EXPECT_TRUE(Page().points.contains("h{exported_le=x,job=shop,otel_scope_name=lib}"));
 }

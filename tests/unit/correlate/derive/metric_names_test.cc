@@ -1,9 +1,9 @@
 #include "correlate/derive/metric_names.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 namespace braid::correlate {
 namespace {
@@ -17,10 +17,12 @@ TEST(MetricNamesTest, FollowsTheSpecification) {
     std::string expected, expected_unit;
   };
   const std::vector<Case> cases = {
-      {"http.server.request.duration", "s", MetricType::kHistogram, "http_server_request_duration_seconds", "seconds"},
+      {"http.server.request.duration", "s", MetricType::kHistogram, "http_server_request_duration_seconds",
+       "seconds"},
       {"http.server.active_requests", "{request}", MetricType::kGauge, "http_server_active_requests", ""},
       {"system.io", "By", MetricType::kCounter, "system_io_bytes", "bytes"},
-      {"system.network.io", "By/s", MetricType::kGauge, "system_network_io_bytes_per_second", "bytes_per_second"},
+      {"system.network.io", "By/s", MetricType::kGauge, "system_network_io_bytes_per_second",
+       "bytes_per_second"},
       {"cache.hit", "1", MetricType::kGauge, "cache_hit_ratio", ""},
       {"cache.hit.ratio", "1", MetricType::kGauge, "cache_hit_ratio", ""},
       {"orders", "1", MetricType::kCounter, "orders", ""},

@@ -39,7 +39,8 @@ class RecordingWriter : public ExpositionWriter {
     name_ = family.name;
     families[name_] = {family.type, std::string(family.help), std::string(family.unit)};
   }
-  void Counter(std::span<const Label> labels, double value, uint64_t created_ns, const ExemplarView* e) override {
+  void Counter(std::span<const Label> labels, double value, uint64_t created_ns,
+               const ExemplarView* e) override {
     Point& point = Add(labels, MetricType::kCounter);
     point.value = value;
     point.created_ns = created_ns;

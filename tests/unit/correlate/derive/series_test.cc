@@ -1,3 +1,6 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -5,9 +8,6 @@
 #include <string>
 #include <tuple>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "correlate/derive/series_owner.h"
 #include "correlate/derive/series_table.h"
@@ -34,8 +34,8 @@ struct TestSpan {
 };
 
 uint64_t HashOf(const TestSpan& span) {
-  return std::hash<std::string>()(span.service + '\0' + span.name + '\0' + static_cast<char>('0' + span.kind) +
-                                  static_cast<char>('0' + span.status));
+  return std::hash<std::string>()(span.service + '\0' + span.name + '\0' +
+                                  static_cast<char>('0' + span.kind) + static_cast<char>('0' + span.status));
 }
 
 SeriesTable::Id Count(SeriesTable& table, const TestSpan& span) {
@@ -93,20 +93,21 @@ TEST(SeriesOwnerTest, AgreesWithAnOracle) {
     std::array<uint64_t, latency::kBuckets> buckets{};
   };
   std::map<std::string, Expected> oracle;
-  const std::array<std::string, 6> kinds = {"UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"};
+  const std::array<std::string, 6> kinds = {"UNSPECIFIED", "INTERNAL", "SERVER",
+                                            "CLIENT",      "PRODUCER", "CONSUMER"};
   const std::array<std::string, 3> statuses = {"UNSET", "OK", "ERROR"};
 
   for (uint64_t tick = 20; tick <= 400; tick += 20) {
     for (int i = 0; i < 5000; ++i) {
-      TestSpan span{"s" + std::to_string(random() % 5), "op" + std::to_string(random() % 20),
-                    static_cast<uint8_t>(random() % 6), static_cast<uint8_t>(random() % 3),
+      TestSpan span{"s" + std::to_string(random() % 5),          "op" + std::to_string(random() % 20),
+                    static_cast<uint8_t>(random() % 6),          static_cast<uint8_t>(random() % 3),
                     random() % (uint64_t{1} << (random() % 40)), random() % 1000};
       if (span.service == "s4") span.service.clear();
       Count(*shards[random() % kShards], span);
       std::string key = "{";
       if (!span.service.empty()) key += "service=" + span.service + ",";
-      key += "span_kind=SPAN_KIND_" + kinds[span.kind] + ",span_name=" + span.name + ",status_code=STATUS_CODE_" +
-             statuses[span.status] + "}";
+      key += "span_kind=SPAN_KIND_" + kinds[span.kind] + ",span_name=" + span.name +
+             ",status_code=STATUS_CODE_" + statuses[span.status] + "}";
       Expected& expected = oracle[key];
       ++expected.calls;
       expected.sum_ns += span.duration_ns;
@@ -176,7 +177,8 @@ TEST(SeriesOwnerTest, OrderOfArrivalDoesNotMatter) {
 }
 
 // Scenario: one shard stops handing over while another goes on.
-// Guarantees: the other's counts appear after kMaxPending hand-overs; nothing is counted twice when the first returns.
+// Guarantees: the other's counts appear after kMaxPending hand-overs; nothing is counted twice when the first
+// returns.
 TEST(SeriesOwnerTest, ASlowShardDoesNotHoldBackTheOthers) {
   SeriesOwner owner({.shards = 2});
   SeriesTable fast({}, 1), slow({}, 1);
@@ -223,16 +225,19 @@ TEST(SeriesTableTest, CountersThatWrapAreCarried) {
   owner.Merge(table.TakeDelta(20), 0);
   const RecordingWriter page = Page(owner);
   const auto& point = page.points.at(
-      "traces_spanmetrics_latency{service=s,span_kind=SPAN_KIND_SERVER,span_name=op,status_code=STATUS_CODE_UNSET}");
+      "traces_spanmetrics_latency{service=s,span_kind=SPAN_KIND_SERVER,span_name=op,status_code=STATUS_CODE_"
+      "UNSET}");
   EXPECT_EQ(point.counts[0], 200'001u);
   EXPECT_DOUBLE_EQ(point.sum, 200.001);
   const auto& slow = page.points.at(
-      "traces_spanmetrics_latency{service=s,span_kind=SPAN_KIND_SERVER,span_name=slow,status_code=STATUS_CODE_UNSET}");
+      "traces_spanmetrics_latency{service=s,span_kind=SPAN_KIND_SERVER,span_name=slow,status_code=STATUS_"
+      "CODE_UNSET}");
   EXPECT_DOUBLE_EQ(slow.sum, 5 * 18446744073.709551615);
 }
 
 // Scenario: names without end, at the shard's cap, at the owner's cap, and services beyond theirs.
-// Guarantees: totals per service, kind and status are conserved exactly; only names are lost; memory is bounded.
+// Guarantees: totals per service, kind and status are conserved exactly; only names are lost; memory is
+// bounded.
 TEST(SeriesOwnerTest, OverflowConservesTotals) {
   for (const bool at_owner : {false, true}) {
     SeriesOwner owner({.shards = 1, .max_series = at_owner ? 100u : 100'000u, .max_overflow_series = 8});
@@ -284,8 +289,8 @@ TEST(SeriesTableTest, LongNamesAreCutAtACharacter) {
 }
 
 // Scenario: exemplars of one bucket in every relation to each other.
-// Guarantees: a failing trace beats a healthy one, then the slower span wins; after 15 s anything new does; other
-// buckets are unaffected.
+// Guarantees: a failing trace beats a healthy one, then the slower span wins; after 15 s anything new does;
+// other buckets are unaffected.
 TEST(SeriesTableTest, KeepsTheMostTellingExemplar) {
   SeriesOwner owner({.shards = 1});
   SeriesTable table({}, 1);
@@ -340,7 +345,8 @@ TEST(SeriesOwnerTest, ExemplarsAreBounded) {
 }
 
 // Scenario: series that begin in different hand-overs.
-// Guarantees: a start time is the wall time of the hand-over before the first span, so no increase precedes it.
+// Guarantees: a start time is the wall time of the hand-over before the first span, so no increase precedes
+// it.
 TEST(SeriesOwnerTest, StartTimesFollowTheFirstHandOver) {
   SeriesOwner owner({.shards = 1});
   owner.Anchor(100, 1'700'000'000'000'000'000);
@@ -368,8 +374,9 @@ TEST(SeriesOwnerTest, OddDimensions) {
   SeriesTable table({}, 1);
   table.Count(table.Intern(1, "", "op", 77, 9), kMs, 1);
   owner.Merge(table.TakeDelta(20), 0);
-  EXPECT_TRUE(Page(owner).points.contains(
-      "traces_spanmetrics_calls{span_kind=SPAN_KIND_UNSPECIFIED,span_name=op,status_code=STATUS_CODE_UNSET}"));
+  EXPECT_TRUE(
+      Page(owner).points.contains("traces_spanmetrics_calls{span_kind=SPAN_KIND_UNSPECIFIED,span_name=op,"
+                                  "status_code=STATUS_CODE_UNSET}"));
 }
 
 }  // namespace

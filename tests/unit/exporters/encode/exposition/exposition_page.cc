@@ -1,17 +1,18 @@
 // Prints one metrics page: exposition_page text|openmetrics|protobuf
 //
-// On it are derived, ingested-looking and own families, with every character that formats escape, exemplars at the
-// limit, families that collide, and series that occur twice. exposition_pages_test.py has independent parsers read it.
-
-#include <cstdio>
-#include <limits>
-#include <string>
-#include <vector>
+// On it are derived, ingested-looking and own families, with every character that formats escape, exemplars
+// at the limit, families that collide, and series that occur twice. exposition_pages_test.py has independent
+// parsers read it.
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/summary.h>
+
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <vector>
 
 #include "correlate/derive/series_owner.h"
 #include "correlate/derive/series_table.h"
@@ -25,7 +26,8 @@ void WriteDerived(ExpositionWriter& writer) {
   correlate::SeriesOwner owner({.shards = 1, .size_total = true});
   owner.Anchor(0, 1'700'000'000'000'000'000);
   correlate::SeriesTable table({.max_series = 6}, 1);
-  const std::vector<std::string> names = {"GET /", "a\"b", "c\\d", "e\nf", "\xc3\xa9\xf0\x9f\x98\x80", "", "overflowing"};
+  const std::vector<std::string> names = {"GET /", "a\"b",       "c\\d", "e\nf", "\xc3\xa9\xf0\x9f\x98\x80",
+                                          "",      "overflowing"};
   for (uint64_t i = 0; i < names.size(); ++i) {
     const auto id = table.Intern(i + 1, i == 4 ? "" : "shop", names[i], static_cast<uint8_t>(i % 6),
                                  static_cast<uint8_t>(i % 3));
@@ -62,7 +64,8 @@ void WriteIngested(ExpositionWriter& writer) {
   writer.Family({"app_latency_seconds", "", "seconds", MetricType::kHistogram});
   const std::vector<double> bounds = {0.005, 0.1, 1, 10, 1000000, 123456789};
   const std::vector<uint64_t> counts = {1, 2, 3, 4, 5, 6, 7};
-  const std::vector<const ExemplarView*> exemplars = {nullptr, nullptr, &exemplar, nullptr, nullptr, nullptr, nullptr};
+  const std::vector<const ExemplarView*> exemplars = {nullptr, nullptr, &exemplar, nullptr,
+                                                      nullptr, nullptr, nullptr};
   writer.Histogram(labels, {bounds, counts, 12.25, true, exemplars}, 1'600'000'000'000'000'000);
   const std::vector<double> negative = {-1, 0, 1};
   const std::vector<uint64_t> four = {1, 2, 3, 4};
@@ -84,14 +87,26 @@ void WriteIngested(ExpositionWriter& writer) {
 }
 
 void WriteSelf(ExpositionWriter& writer) {
-  gateway::SelfTelemetry self({.version = "1.2.3", .compiler = "gcc", .start_unix_ns = 1'700'000'000'000'000'000});
-  auto& requests = prometheus::BuildCounter().Name("braid_http_requests_total").Help("Requests.").Register(self.registry());
+  gateway::SelfTelemetry self(
+      {.version = "1.2.3", .compiler = "gcc", .start_unix_ns = 1'700'000'000'000'000'000});
+  auto& requests = prometheus::BuildCounter()
+                       .Name("braid_http_requests_total")
+                       .Help("Requests.")
+                       .Register(self.registry());
   requests.Add({{"status", "200"}}).Increment(3);
   requests.Add({{"status", "400"}}).Increment();
-  prometheus::BuildHistogram().Name("braid_http_request_seconds").Help("Time.").Register(self.registry())
-      .Add({{"path", "/v1/traces"}}, prometheus::Histogram::BucketBoundaries{0.001, 0.1, 1}).Observe(0.05);
-  prometheus::BuildSummary().Name("braid_page_seconds").Help("Time.").Register(self.registry())
-      .Add({}, prometheus::Summary::Quantiles{{0.5, 0.05}, {0.9, 0.01}}).Observe(0.25);
+  prometheus::BuildHistogram()
+      .Name("braid_http_request_seconds")
+      .Help("Time.")
+      .Register(self.registry())
+      .Add({{"path", "/v1/traces"}}, prometheus::Histogram::BucketBoundaries{0.001, 0.1, 1})
+      .Observe(0.05);
+  prometheus::BuildSummary()
+      .Name("braid_page_seconds")
+      .Help("Time.")
+      .Register(self.registry())
+      .Add({}, prometheus::Summary::Quantiles{{0.5, 0.05}, {0.9, 0.01}})
+      .Observe(0.25);
   gateway::Account account;
   account.journal_mode = "memory";
   account.ingress[0] = {.received = 12, .refused = 1, .rejected = {0, 1, 0, 0, 0, 0}, .submitted = 10};

@@ -1,7 +1,9 @@
 #include "exporters/encode/exposition.h"
 
-#include <google/protobuf/util/delimited_message_util.h>
+#include <gmock/gmock.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/util/delimited_message_util.h>
+#include <gtest/gtest.h>
 
 #include <bit>
 #include <charconv>
@@ -10,9 +12,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "client_model.pb.h"
 
@@ -31,7 +30,9 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 class ExpositionTest : public testing::Test {
  protected:
-  void Start(ExpositionFormat format, PageWriter::Options options = {}) { writer_ = PageWriter::New(format, options); }
+  void Start(ExpositionFormat format, PageWriter::Options options = {}) {
+    writer_ = PageWriter::New(format, options);
+  }
 
   std::string Page() {
     writer_->Finish();
@@ -71,7 +72,8 @@ class ExpositionTest : public testing::Test {
     const std::vector<uint64_t> counts = {1, 2, 0, 0, 4};
     const ExemplarView last{2e6, 0, {1, 2}, 0, {}};
     const std::vector<const ExemplarView*> exemplars = {nullptr, &exemplar, nullptr, nullptr, &last};
-    writer_->Histogram(std::vector<Label>{{"a", "b"}}, {bounds, counts, 0.1 + 0.2, true, exemplars}, 7'000'000'000);
+    writer_->Histogram(std::vector<Label>{{"a", "b"}}, {bounds, counts, 0.1 + 0.2, true, exemplars},
+                       7'000'000'000);
     writer_->Family({"sizes", "", "", MetricType::kSummary});
     const std::vector<double> quantiles = {0.5, 1};
     const std::vector<double> values = {3, kNaN};
@@ -187,8 +189,8 @@ TEST_F(ExpositionTest, Protobuf) {
   EXPECT_EQ(families[4].metric(0).untyped().value(), kInf);
 }
 
-// Scenario: families larger than a piece of the page, in protobuf, where the length stands before the content.
-// Guarantees: the length is right wherever the pieces are cut; the pieces together are bytes().
+// Scenario: families larger than a piece of the page, in protobuf, where the length stands before the
+// content. Guarantees: the length is right wherever the pieces are cut; the pieces together are bytes().
 TEST_F(ExpositionTest, LargePagesComeInPieces) {
   Start(ExpositionFormat::kProtobuf);
   for (const char* name : {"first", "second", "third"}) {
@@ -207,7 +209,8 @@ TEST_F(ExpositionTest, LargePagesComeInPieces) {
 }
 
 // Scenario: exemplars whose labels are 127, 128 and 129 characters, the last of more than one byte each.
-// Guarantees: trace_id and span_id always stay; an extra label stays up to 128 characters, counted as characters.
+// Guarantees: trace_id and span_id always stay; an extra label stays up to 128 characters, counted as
+// characters.
 TEST_F(ExpositionTest, ExemplarLabelsStayWithin128Characters) {
   // trace_id + 32 + span_id + 16 = 63; "extra" = 5.
   for (const int total : {127, 128, 129}) {
@@ -243,7 +246,9 @@ TEST_F(ExpositionTest, ExtraExemplarLabelsAreCheckedOneByOne) {
   writer_->Counter({}, 1, 0, &exemplar);
   writer_->Counter(std::vector<Label>{{"n", "1"}}, 1, 0, &nowhere);
   const std::string page = Page();
-  EXPECT_THAT(page, HasSubstr("{trace_id=\"00000000000000010000000000000002\",span_id=\"0000000000000003\",big=\"" + big));
+  EXPECT_THAT(
+      page,
+      HasSubstr("{trace_id=\"00000000000000010000000000000002\",span_id=\"0000000000000003\",big=\"" + big));
   EXPECT_THAT(page, Not(HasSubstr("a=\"1\"")));  // 63 + 64 + 2 = 129
   EXPECT_THAT(page, HasSubstr("c_total{n=\"1\"} 1\n"));
   EXPECT_EQ(writer_->stats().exemplars_dropped, 1u);
@@ -269,7 +274,9 @@ TEST_F(ExpositionTest, WhatWouldBreakThePageIsSkipped) {
   Start(ExpositionFormat::kOpenMetrics);
   const std::vector<double> bounds = {1}, falling = {2, 1};
   const std::vector<uint64_t> two = {1, 1}, three = {1, 1, 1};
-  const auto labels = [](std::string_view name, std::string_view value) { return std::vector<Label>{{name, value}}; };
+  const auto labels = [](std::string_view name, std::string_view value) {
+    return std::vector<Label>{{name, value}};
+  };
 
   writer_->Gauge({}, 1);  // no family yet
   EXPECT_EQ(Skipped(ExpositionSkip::kWrongType), 1u);
@@ -304,7 +311,8 @@ TEST_F(ExpositionTest, WhatWouldBreakThePageIsSkipped) {
   writer_->Counter(labels("__name__", "x"), 1, 0, nullptr);
   writer_->Counter(labels("a-b", "x"), 1, 0, nullptr);
   EXPECT_EQ(Skipped(ExpositionSkip::kBadLabel), 4u);
-  for (const std::string bad : {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "a\x80"}) {
+  for (const std::string bad :
+       {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "a\x80"}) {
     writer_->Counter(labels("a", bad), 1, 0, nullptr);
   }
   EXPECT_EQ(Skipped(ExpositionSkip::kBadUtf8), 6u);
@@ -360,7 +368,8 @@ TEST_F(ExpositionTest, PagesAreBounded) {
 // Guarantees: what is printed reads back as the same double.
 TEST_F(ExpositionTest, NumbersReadBackTheSame) {
   std::mt19937_64 random(5);
-  std::vector<double> values = {0.0, -0.0, 1, 9007199254740991.0, 9007199254740992.0, 1e21, 5e-324, 0.1 + 0.2, -1.5};
+  std::vector<double> values = {0.0,    -0.0,      1,   9007199254740991.0, 9007199254740992.0, 1e21,
+                                5e-324, 0.1 + 0.2, -1.5};
   for (int i = 0; i < 100'000; ++i) values.push_back(std::bit_cast<double>(random()));
   for (const double value : values) {
     if (std::isnan(value) || std::isinf(value)) continue;
