@@ -52,6 +52,7 @@ def test_second_sigterm(start_braid):
     eventually(lambda: braid.get("/readyz")[0] != 200)
     assert braid.process.poll() is None
     started = time.monotonic()
+    braid.may_end_with = {128 + signal.SIGTERM}
     braid.process.send_signal(signal.SIGTERM)
     braid.process.wait(10)
     assert time.monotonic() - started < 3
@@ -68,3 +69,4 @@ def test_not_ready_while_draining(start_braid):
     braid.terminate()
     eventually(lambda: braid.get("/readyz")[0] == 503, 4)
     assert braid.get("/livez")[0] == 200
+    braid.process.wait(10)

@@ -87,7 +87,7 @@ def gauges_request(service, values, **resource):
     set_attributes(top.resource.attributes, {"service.name": service, **resource})
     scope = top.scope_metrics.add()
     for name, value in values.items():
-        scope.metrics.add(name=name).gauge.data_points.add(time_unix_nano=time.time_ns(), as_double=value)
+        scope.metrics.add(name=name, description=f"Test value {name}").gauge.data_points.add(time_unix_nano=time.time_ns(), as_double=value)
     return made
 
 
