@@ -289,7 +289,7 @@ bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end
     } else if (context_.bad_scope_field != visitor::kNowhere) {
       RejectScope(context_.bad_scope_deep ? RejectReason::kTooDeep : RejectReason::kBadUtf8);
     } else if (batch_->groups.size() >= Batch::kMaxGroups) {
-      first_rejected_is_full_ = context_.first_rejected == visitor::kNowhere;
+      first_rejected_is_full_ |= context_.first_rejected == visitor::kNowhere;
       NoteRejected(static_cast<uint32_t>(field - context_.body));
       RejectScope(RejectReason::kTooManyScopes);
     }

@@ -33,19 +33,19 @@ class Filter {
     enum class Field : uint8_t { kAttribute, kResource, kSpanName, kLogBody, kMetricName };
 
     Field field = Field::kAttribute;
-    std::string key;      // kAttribute, kResource: the attribute's key, literally
-    std::string pattern;  // RE2, found anywhere in the text
+    std::string key = {};      // kAttribute, kResource: the attribute's key, literally
+    std::string pattern = {};  // RE2, found anywhere in the text
   };
 
   struct Rule {
     enum class Action : uint8_t { kDrop, kRedact, kRemove };
 
-    std::string name;
+    std::string name = {};
     std::array<bool, kSignals> signals{true, true, true};
-    std::vector<Condition> conditions;
+    std::vector<Condition> conditions = {};
     Action action = Action::kDrop;
-    std::string key;      // kRedact, kRemove: RE2 for the whole attribute key
-    std::string pattern;  // kRedact: RE2 for what is replaced; empty: the whole value
+    std::string key = {};      // kRedact, kRemove: RE2 for the whole attribute key
+    std::string pattern = {};  // kRedact: RE2 for what is replaced; empty: the whole value
     std::string replacement = "[REDACTED]";  // with a pattern, \1 to \9 are its groups
   };
 

@@ -443,18 +443,36 @@ BRAID_INLINE bool CheckAttribute(Context* context, Bytes p, size_t size, int dep
   return WalkAttribute(context, p, size, depth, &ignored);
 }
 
+// The walkers look at a key's first four bytes before they compare it with the stamps.
+constexpr uint32_t kSpanStampStart = Four('l', 'o', 'g', '.');
+constexpr uint32_t kLogStampStarts[] = {Four('c', 'o', 'r', 'r'), Four('s', 'p', 'a', 'n'), Four('t', 'r', 'a', 'c')};
+constexpr size_t kShortestStamp = 9;
+
+constexpr bool StampsStartAsExpected() {
+  for (const auto& key : stamp::kSpanKeys) {
+    if (key.size() < kShortestStamp || Four(key[0], key[1], key[2], key[3]) != kSpanStampStart) return false;
+  }
+  for (const auto& key : stamp::kLogKeys) {
+    bool found = false;
+    for (const uint32_t start : kLogStampStarts) found |= Four(key[0], key[1], key[2], key[3]) == start;
+    if (key.size() < kShortestStamp || !found) return false;
+  }
+  return true;
+}
+static_assert(StampsStartAsExpected(), "a stamp key the walkers would not notice");
+
 BRAID_NOINLINE bool IsSpanStamp(Bytes key, size_t size) {
-  return BRAID_IS(key, size, "log.count.error") || BRAID_IS(key, size, "log.count.warn") ||
-         BRAID_IS(key, size, "log.count.info") || BRAID_IS(key, size, "log.count.debug") ||
-         BRAID_IS(key, size, "log.first_error");
+  for (const auto& stamp : stamp::kSpanKeys) {
+    if (Equals(key, size, stamp.data(), stamp.size())) return true;
+  }
+  return false;
 }
 
 BRAID_NOINLINE bool IsLogStamp(Bytes key, size_t size) {
-  return BRAID_IS(key, size, "correlation.state") || BRAID_IS(key, size, "span.service") ||
-         BRAID_IS(key, size, "span.name") || BRAID_IS(key, size, "span.kind") ||
-         BRAID_IS(key, size, "span.duration_ms") || BRAID_IS(key, size, "span.status") ||
-         BRAID_IS(key, size, "trace.root.name") || BRAID_IS(key, size, "trace.root.service") ||
-         BRAID_IS(key, size, "trace.error");
+  for (const auto& stamp : stamp::kLogKeys) {
+    if (Equals(key, size, stamp.data(), stamp.size())) return true;
+  }
+  return false;
 }
 
 // ---- resource and scope ----
@@ -691,7 +709,7 @@ BRAID_INLINE bool WalkSpan(Context* context, Bytes p, Bytes end, Span* span) {
           if (BRAID_UNLIKELY(p == nullptr)) return false;
           Found found;
           if (BRAID_UNLIKELY(!WalkAttribute(context, p, size, depth - 1, &found))) return false;
-          if (BRAID_UNLIKELY(found.key_size >= 14 && Load32(found.key) == Four('l', 'o', 'g', '.'))) {
+          if (BRAID_UNLIKELY(found.key_size >= kShortestStamp && Load32(found.key) == kSpanStampStart)) {
             if (IsSpanStamp(found.key, found.key_size)) span->collision = item_flags::kStampCollision;
           }
           p += size;
@@ -798,10 +816,10 @@ BRAID_INLINE bool WalkLog(Context* context, Bytes p, Bytes end, Log* log) {
           if (BRAID_UNLIKELY(p == nullptr)) return false;
           Found found;
           if (BRAID_UNLIKELY(!WalkAttribute(context, p, size, depth - 1, &found))) return false;
-          if (found.key_size >= 9) {
+          if (found.key_size >= kShortestStamp) {
             const uint32_t four = Load32(found.key);
-            if (BRAID_UNLIKELY(four == Four('s', 'p', 'a', 'n') || four == Four('t', 'r', 'a', 'c') ||
-                               four == Four('c', 'o', 'r', 'r'))) {
+            if (BRAID_UNLIKELY(four == kLogStampStarts[0] || four == kLogStampStarts[1] ||
+                               four == kLogStampStarts[2])) {
               if (IsLogStamp(found.key, found.key_size)) log->collision = item_flags::kStampCollision;
             } else if (BRAID_UNLIKELY(four == Four('e', 'x', 'c', 'e') && found.text != nullptr &&
                                       BRAID_IS(found.key, found.key_size, "exception.message"))) {
