@@ -24,6 +24,9 @@ constexpr size_t kHeadRead = 64u << 10;
 // The body of a refused request is read to its end if it is at most this long, so that the connection stays usable.
 constexpr uint64_t kMaxSkipped = 1u << 20;
 
+// Pipelined requests are not answered while this much of the answers before them is unsent.
+constexpr size_t kMaxUnsent = 128u << 10;
+
 // From this much outstanding on, a body is received without passing through the shared buffer.
 constexpr size_t kDirectFrom = 4u << 10;
 
@@ -161,7 +164,9 @@ class Http1Session : public Session {
     if (!consuming_) ConsumeKept();
   }
 
-  void Produce(size_t) override {}
+  void Produce(size_t limit) override {
+    if (paused_ && connection_.out().bytes() < limit) ConsumeKept();
+  }
 
   void Sweep(TimePoint now) override {
     const HttpServer::Options& limits = connection_.options();
@@ -236,8 +241,13 @@ class Http1Session : public Session {
   // Returns how much was used up; the rest is to be offered again, with more behind it.
   size_t Consume(std::string_view bytes) {
     consuming_ = true;
+    paused_ = false;
     size_t at = 0;
     while (at < bytes.size() && !connection_.closing()) {
+      if (state_ == State::kHead && connection_.out().bytes() > kMaxUnsent) {
+        paused_ = true;  // until the answers so far are on their way; see Produce()
+        break;
+      }
       const std::string_view rest = bytes.substr(at);
       const size_t used = state_ == State::kHead      ? Head(rest)
                           : state_ == State::kBody    ? Body(rest)
@@ -442,6 +452,7 @@ class Http1Session : public Session {
   uint64_t remaining_ = 0;
   std::vector<std::pair<std::string, std::string>> cors_;
   bool consuming_ = false;
+  bool paused_ = false;  // kept_ holds requests that are not looked at yet
   bool first_ = true;
   bool head_begun_ = false;
   bool keep_alive_ = true;

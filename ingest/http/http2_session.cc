@@ -49,6 +49,8 @@ class FloodBudget {
   TimePoint refilled_;
 };
 
+constexpr int kFirstExtension = 0x0a;
+
 // DATA frames of at least this size pay for themselves.
 constexpr size_t kSmallData = 64;
 
@@ -102,6 +104,10 @@ class Http2Session : public Session {
     nghttp2_option_set_max_continuations(option, 8);
     // The flood budget counts resets; nghttp2's own limiter would close with INTERNAL_ERROR.
     nghttp2_option_set_stream_reset_rate_limit(option, 1'000'000, 1'000'000);
+    // Frames of unknown types are ignored, but not for free: without this nghttp2 would not even mention them.
+    for (int type = kFirstExtension; type <= 0xff; ++type) {
+      nghttp2_option_set_user_recv_extension_type(option, static_cast<uint8_t>(type));
+    }
     const int rc = nghttp2_session_server_new2(&session_, Callbacks(), this, option);
     nghttp2_option_del(option);
     if (rc != 0) throw std::bad_alloc();
@@ -251,6 +257,8 @@ class Http2Session : public Session {
           c, [](nghttp2_session*, const nghttp2_frame*, int, void* self) {
             return static_cast<Http2Session*>(self)->Spend(10);
           });
+      nghttp2_session_callbacks_set_unpack_extension_callback(
+          c, [](nghttp2_session*, void**, const nghttp2_frame_hd*, void*) -> int { return NGHTTP2_ERR_CANCEL; });
       return c;
     }();
     return callbacks;
@@ -528,6 +536,9 @@ class Http2Session : public Session {
   }
 
   int OnFrameSent(const nghttp2_frame& frame) {
+    if (frame.hd.type == NGHTTP2_GOAWAY && frame.goaway.error_code != NGHTTP2_NO_ERROR) {
+      Count(connection_.core().counters.protocol_errors);  // found by nghttp2 itself
+    }
     if (frame.hd.type != NGHTTP2_HEADERS && frame.hd.type != NGHTTP2_DATA) return 0;
     if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
     Stream* stream = Find(frame.hd.stream_id);

@@ -74,7 +74,7 @@ struct HttpStats {
   uint64_t header_timeouts = 0;
   uint64_t body_timeouts = 0;     // below the minimum rate
   uint64_t idle_timeouts = 0;
-  uint64_t write_timeouts = 0;    // the peer does not read
+  uint64_t write_timeouts = 0;    // the peer does not read, or has more than max_output_bytes waiting
   uint64_t deadlines_passed = 0;  // grpc-timeout
   uint64_t refused_too_large = 0;
   uint64_t refused_no_memory = 0;
@@ -104,7 +104,7 @@ class HttpServer {
   struct Options {
     std::string address = "127.0.0.1";
     uint16_t port = 0;  // 0: any free one, see port()
-    std::optional<Tls> tls;
+    std::optional<Tls> tls{};
 
     size_t max_connections = 10'000;
     size_t max_body_bytes = 64u << 20;
@@ -132,8 +132,8 @@ class HttpServer {
     std::chrono::milliseconds retry_after{1'000};
 
     // Origins that browsers may send from: exact, "*", or with one '*' ("https://*.example.com"). Empty: no CORS.
-    std::vector<std::string> cors_allowed_origins;
-    std::vector<std::string> cors_allowed_headers;  // besides content-type and content-encoding
+    std::vector<std::string> cors_allowed_origins{};
+    std::vector<std::string> cors_allowed_headers{};  // besides content-type and content-encoding
   };
 
   HttpServer(std::vector<boost::asio::io_context*> cores, SlabPool& pool, Options options, Handler* handler);

@@ -78,7 +78,7 @@ class OtlpReceiver : public Handler {
     std::chrono::milliseconds retry_after{1'000};
 
     // The tenant of a request, or why it is none (kUnauthenticated, kPermissionDenied). Null: everybody is tenant 0.
-    std::function<Result<uint32_t>(const Request&)> authenticate;
+    std::function<Result<uint32_t>(const Request&)> authenticate{};
   };
 
   struct Stats {
