@@ -4,6 +4,9 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 CACHE="$ROOT/.cache"
 JOBS="${BRAID_JOBS:-$(nproc)}"
 
+# What is compiled once is found again from another checkout: paths are seen relative to this one.
+export CCACHE_BASEDIR="$ROOT" CCACHE_NOHASHDIR=1
+
 if [ -t 1 ]; then BOLD=$'\e[1m' DIM=$'\e[2m' PLAIN=$'\e[0m'; else BOLD='' DIM='' PLAIN=''; fi
 
 say() { printf '%s==> %s%s\n' "$BOLD" "$*" "$PLAIN"; }
