@@ -53,17 +53,18 @@ function(braid_test)
   endforeach()
 endfunction()
 
-# braid_fuzz(NAME decode_fuzz SRCS ... DEPS ...): a libFuzzer target, part of `fuzzers`; its seed
-# corpus is tests/fuzz/corpus/<NAME>/. Does nothing unless BRAID_FUZZ is on.
+# braid_fuzz(NAME decode_fuzz SRCS ... DEPS ...): a libFuzzer target, part of `fuzzers`, and a short CTest test
+# with label "fuzz" and a fixed seed. Inputs worth keeping go to tests/fuzz/corpus/<NAME>/. Nothing without BRAID_FUZZ.
 function(braid_fuzz)
   if(NOT BRAID_FUZZ)
     return()
   endif()
   cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;LIBS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
-  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} ${ARG_LIBS} Threads::Threads)
-  target_link_options(${ARG_NAME} PRIVATE -fsanitize=fuzzer)
-  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzzers)
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} ${ARG_LIBS} Threads::Threads -fsanitize=fuzzer)
+  add_test(NAME ${ARG_NAME}_smoke
+    COMMAND ${ARG_NAME} -seed=1 -runs=20000 -max_len=4096 -timeout=10 -rss_limit_mb=2048)
+  set_tests_properties(${ARG_NAME}_smoke PROPERTIES LABELS fuzz TIMEOUT 600)
   if(NOT TARGET fuzzers)
     add_custom_target(fuzzers)
   endif()
