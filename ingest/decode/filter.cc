@@ -220,7 +220,7 @@ class Filter::Pass {
   // The verdict on one resource, scope or item, in wire order.
   struct Verdict {
     enum class Kind : uint8_t { kKeep, kDrop, kReplace } kind = Kind::kKeep;
-    std::string bytes;  // kReplace
+    std::string bytes = {};  // kReplace
   };
 
   static std::string_view Raw(const wire::Field& field) {

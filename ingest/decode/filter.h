@@ -52,11 +52,11 @@ class Filter {
   // What became of one request.
   struct Outcome {
     // The rewritten request; false if no rule changed anything.
-    Slab body;
+    Slab body = {};
     // Dropped items, as the account counts.
     uint64_t dropped = 0;
     // Items dropped or changed, by rule; resources and scopes do not count.
-    std::vector<uint64_t> hits;
+    std::vector<uint64_t> hits = {};
   };
 
   // kInvalidArgument names the rule and what is wrong with its expression.
