@@ -13,7 +13,7 @@ constexpr uint32_t kEnhanceYourCalm = 11;
 
 // Growth that any attack here may cause, with slack for the test's own buffers and the allocator's.
 // Most attacks here would take gigabytes if they were let.
-constexpr size_t kAllowedGrowth = 64u << 20;
+[[maybe_unused]] constexpr size_t kAllowedGrowth = 64u << 20;
 
 class HostileTest : public testing::Test {
  protected:

@@ -127,7 +127,8 @@ class OtlpServerTest : public testing::Test {
   }
   uint64_t Outcome(ingest::OtlpTransport transport, ReceiveOutcome outcome) {
     uint64_t sum = 0;
-    for (const auto& signal : receiver_->stats().requests[static_cast<size_t>(transport)]) {
+    const OtlpReceiver::Stats stats = receiver_->stats();
+    for (const auto& signal : stats.requests[static_cast<size_t>(transport)]) {
       sum += signal[static_cast<size_t>(outcome)];
     }
     return sum;
