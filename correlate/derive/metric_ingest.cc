@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "base/wire.h"
@@ -97,15 +98,9 @@ void AppendAnyValue(std::string* out, std::string_view any, bool json) {
         out->append(last.bytes);
       }
       return;
-    case kAnyBool:
-      out->append(last.scalar != 0 ? "true" : "false");
-      return;
-    case kAnyInt:
-      AppendDigits(out, static_cast<int64_t>(last.scalar));
-      return;
-    case kAnyDouble:
-      AppendDigits(out, AsDouble(last.scalar));
-      return;
+    case kAnyBool: out->append(last.scalar != 0 ? "true" : "false"); return;
+    case kAnyInt: AppendDigits(out, static_cast<int64_t>(last.scalar)); return;
+    case kAnyDouble: AppendDigits(out, AsDouble(last.scalar)); return;
     case kAnyBytes:
       if (json) *out += '"';
       AppendBase64(out, last.bytes);
@@ -192,26 +187,25 @@ void DecodeLabels(std::string_view encoded, std::vector<Label>* out) {
 
 // Attributes under their label names. Of one key the last value counts; values of keys that become the same
 // name are joined by ';' in the order of the keys, as the specification says.
-std::vector<NameValue> ToLabels(std::vector<Attribute> attributes) {
-  std::stable_sort(attributes.begin(), attributes.end(),
-                   [](const Attribute& a, const Attribute& b) { return a.key < b.key; });
+std::vector<NameValue> ToLabels(const std::vector<Attribute>& attributes) {
   struct Named {
     std::string name;
-    const Attribute* attribute;
+    size_t index;
   };
   std::vector<Named> named;
-  for (size_t i = 0; i < attributes.size(); ++i) {
-    if (i + 1 < attributes.size() && attributes[i + 1].key == attributes[i].key) continue;
-    named.push_back({PrometheusLabelName(attributes[i].key), &attributes[i]});
-  }
-  std::stable_sort(named.begin(), named.end(),
-                   [](const Named& a, const Named& b) { return a.name < b.name; });
+  for (size_t i = 0; i < attributes.size(); ++i) named.push_back({PrometheusLabelName(attributes[i].key), i});
+  std::sort(named.begin(), named.end(), [&](const Named& a, const Named& b) {
+    return std::tie(a.name, attributes[a.index].key, a.index) <
+           std::tie(b.name, attributes[b.index].key, b.index);
+  });
   std::vector<NameValue> labels;
-  for (Named& one : named) {
-    if (!labels.empty() && labels.back().first == one.name) {
-      labels.back().second.append(";").append(one.attribute->value);
+  for (size_t i = 0; i < named.size(); ++i) {
+    const Attribute& attribute = attributes[named[i].index];
+    if (i + 1 < named.size() && attributes[named[i + 1].index].key == attribute.key) continue;
+    if (!labels.empty() && labels.back().first == named[i].name) {
+      labels.back().second.append(";").append(attribute.value);
     } else {
-      labels.emplace_back(std::move(one.name), one.attribute->value);
+      labels.emplace_back(std::move(named[i].name), attribute.value);
     }
   }
   return labels;
@@ -409,31 +403,20 @@ void ParseNumber(std::string_view message, ParsedPoint* point) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2:
-        point->start_ns = f.scalar;
-        break;
-      case 3:
-        point->time_ns = f.scalar;
-        break;
+      case 2: point->start_ns = f.scalar; break;
+      case 3: point->time_ns = f.scalar; break;
       case 4:
         point->value = AsDouble(f.scalar);
         point->has_value = true;
         break;
-      case 5:
-        point->exemplars.push_back(f.bytes);
-        break;
+      case 5: point->exemplars.push_back(f.bytes); break;
       case 6:
         point->value = AsInt(f.scalar);
         point->has_value = true;
         break;
-      case 7:
-        point->attributes.push_back(f.bytes);
-        break;
-      case 8:
-        point->flags = f.scalar;
-        break;
-      default:
-        break;
+      case 7: point->attributes.push_back(f.bytes); break;
+      case 8: point->flags = f.scalar; break;
+      default: break;
     }
   }
 }
@@ -442,36 +425,19 @@ void ParseHistogram(std::string_view message, ParsedPoint* point) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2:
-        point->start_ns = f.scalar;
-        break;
-      case 3:
-        point->time_ns = f.scalar;
-        break;
-      case 4:
-        point->count = f.scalar;
-        break;
+      case 2: point->start_ns = f.scalar; break;
+      case 3: point->time_ns = f.scalar; break;
+      case 4: point->count = f.scalar; break;
       case 5:
         point->sum = AsDouble(f.scalar);
         point->has_sum = true;
         break;
-      case 6:
-        EachWord(f, [&](uint64_t word) { point->counts.push_back(word); });
-        break;
-      case 7:
-        EachWord(f, [&](uint64_t word) { point->bounds.push_back(AsDouble(word)); });
-        break;
-      case 8:
-        point->exemplars.push_back(f.bytes);
-        break;
-      case 9:
-        point->attributes.push_back(f.bytes);
-        break;
-      case 10:
-        point->flags = f.scalar;
-        break;
-      default:
-        break;
+      case 6: EachWord(f, [&](uint64_t word) { point->counts.push_back(word); }); break;
+      case 7: EachWord(f, [&](uint64_t word) { point->bounds.push_back(AsDouble(word)); }); break;
+      case 8: point->exemplars.push_back(f.bytes); break;
+      case 9: point->attributes.push_back(f.bytes); break;
+      case 10: point->flags = f.scalar; break;
+      default: break;
     }
   }
   // Count and sum alone make one bucket.
@@ -488,18 +454,10 @@ void ParseSummary(std::string_view message, ParsedPoint* point) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2:
-        point->start_ns = f.scalar;
-        break;
-      case 3:
-        point->time_ns = f.scalar;
-        break;
-      case 4:
-        point->count = f.scalar;
-        break;
-      case 5:
-        point->sum = AsDouble(f.scalar);
-        break;
+      case 2: point->start_ns = f.scalar; break;
+      case 3: point->time_ns = f.scalar; break;
+      case 4: point->count = f.scalar; break;
+      case 5: point->sum = AsDouble(f.scalar); break;
       case 6: {
         double quantile = 0;
         double value = 0;
@@ -513,14 +471,9 @@ void ParseSummary(std::string_view message, ParsedPoint* point) {
         point->values.push_back(value);
         break;
       }
-      case 7:
-        point->attributes.push_back(f.bytes);
-        break;
-      case 8:
-        point->flags = f.scalar;
-        break;
-      default:
-        break;
+      case 7: point->attributes.push_back(f.bytes); break;
+      case 8: point->flags = f.scalar; break;
+      default: break;
     }
   }
 }
@@ -532,9 +485,7 @@ KeptExemplarPtr ParseExemplar(std::string_view message) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2:
-        exemplar->time_ns = f.scalar;
-        break;
+      case 2: exemplar->time_ns = f.scalar; break;
       case 3:
         exemplar->value = AsDouble(f.scalar);
         has_value = true;
@@ -558,8 +509,7 @@ KeptExemplarPtr ParseExemplar(std::string_view message) {
         exemplar->extra.emplace_back(PrometheusLabelName(attribute.key), std::move(attribute.value));
         break;
       }
-      default:
-        break;
+      default: break;
     }
   }
   if (!has_value || std::isnan(exemplar->value)) return nullptr;
@@ -578,14 +528,10 @@ struct ParsedMetric {
 
   MetricType type() const {
     switch (data) {
-      case kMetricSum:
-        return monotonic ? MetricType::kCounter : MetricType::kGauge;
-      case kMetricHistogram:
-        return MetricType::kHistogram;
-      case kMetricSummary:
-        return MetricType::kSummary;
-      default:
-        return MetricType::kGauge;
+      case kMetricSum: return monotonic ? MetricType::kCounter : MetricType::kGauge;
+      case kMetricHistogram: return MetricType::kHistogram;
+      case kMetricSummary: return MetricType::kSummary;
+      default: return MetricType::kGauge;
     }
   }
 };
@@ -595,15 +541,9 @@ void ParseMetric(std::string_view message, ParsedMetric* metric) {
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case kMetricName:
-        metric->name = f.bytes;
-        break;
-      case kMetricDescription:
-        metric->help = f.bytes;
-        break;
-      case kMetricUnit:
-        metric->unit = f.bytes;
-        break;
+      case kMetricName: metric->name = f.bytes; break;
+      case kMetricDescription: metric->help = f.bytes; break;
+      case kMetricUnit: metric->unit = f.bytes; break;
       case kMetricGauge:
       case kMetricSum:
       case kMetricHistogram:
@@ -613,8 +553,7 @@ void ParseMetric(std::string_view message, ParsedMetric* metric) {
         metric->data = f.number;
         metric->parts.push_back(f.bytes);
         break;
-      default:
-        break;
+      default: break;
     }
   }
   if (metric->data != kMetricSum && metric->data != kMetricHistogram) return;
@@ -642,24 +581,15 @@ void ParsePoint(const ParsedMetric& metric, std::string_view message, ParsedPoin
 
 std::string_view NotExposedName(NotExposed reason) {
   switch (reason) {
-    case NotExposed::kExponential:
-      return "exponential";
-    case NotExposed::kType:
-      return "type_conflict";
-    case NotExposed::kUnit:
-      return "unit_conflict";
-    case NotExposed::kName:
-      return "name_conflict";
-    case NotExposed::kReserved:
-      return "reserved_name";
-    case NotExposed::kBadName:
-      return "bad_name";
-    case NotExposed::kBadPoint:
-      return "bad_point";
-    case NotExposed::kOutOfOrder:
-      return "out_of_order";
-    case NotExposed::kCap:
-      return "cap";
+    case NotExposed::kExponential: return "exponential";
+    case NotExposed::kType: return "type_conflict";
+    case NotExposed::kUnit: return "unit_conflict";
+    case NotExposed::kName: return "name_conflict";
+    case NotExposed::kReserved: return "reserved_name";
+    case NotExposed::kBadName: return "bad_name";
+    case NotExposed::kBadPoint: return "bad_point";
+    case NotExposed::kOutOfOrder: return "out_of_order";
+    case NotExposed::kCap: return "cap";
   }
   return "";
 }
@@ -893,7 +823,7 @@ std::string MetricIngest::State::PointLabels(const Batch& batch, const Item& ite
   for (const std::string_view attribute : point.attributes) {
     attributes.push_back(ReadAttribute(attribute, options.max_value_bytes));
   }
-  std::vector<NameValue> labels = ToLabels(std::move(attributes));
+  std::vector<NameValue> labels = ToLabels(attributes);
   for (NameValue& label : labels) {
     const bool taken = (type == MetricType::kHistogram && label.first == "le") ||
                        (type == MetricType::kSummary && label.first == "quantile");
@@ -925,7 +855,7 @@ void MetricIngest::State::RefreshTarget(const Batch& batch, uint32_t index) {
   Target target = ReadTarget(batch, index);
   if ((target.job.empty() && target.instance.empty()) || target.rest.empty()) return;
   if (target.rest.size() > options.max_labels) target.rest.resize(options.max_labels);
-  std::vector<NameValue> labels = ToLabels(std::move(target.rest));
+  std::vector<NameValue> labels = ToLabels(target.rest);
   Set(&labels, "job", target.job);
   Set(&labels, "instance", target.instance);
   NotExposed why = NotExposed::kCap;
@@ -992,9 +922,7 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
   const uint64_t start_ns = point.start_ns != 0 || !delta ? point.start_ns : point.time_ns;
   if (fresh || !delta) to->point.created_ns = start_ns;
   switch (from.type()) {
-    case MetricType::kHistogram:
-      UpdateBuckets(to, delta && !fresh);
-      break;
+    case MetricType::kHistogram: UpdateBuckets(to, delta && !fresh); break;
     case MetricType::kSummary: {
       auto next = std::make_shared<Quantiles>();
       next->quantiles = point.quantiles;
@@ -1020,8 +948,7 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
         }
       }
       break;
-    case MetricType::kUnknown:
-      break;  // OTLP has no such type
+    case MetricType::kUnknown: break;  // OTLP has no such type
   }
   to->time_ns = point.time_ns;
   to->tick = now;
@@ -1169,9 +1096,7 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
           writer.Counter(labels, point.value, point.created_ns, point.exemplar ? &view : nullptr);
           break;
         }
-        case MetricType::kGauge:
-          writer.Gauge(labels, point.value);
-          break;
+        case MetricType::kGauge: writer.Gauge(labels, point.value); break;
         case MetricType::kHistogram: {
           const Buckets& buckets = *point.buckets;
           HistogramView histogram;
@@ -1198,8 +1123,7 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
                          point.created_ns);
           break;
         }
-        case MetricType::kUnknown:
-          break;
+        case MetricType::kUnknown: break;
       }
     }
   }

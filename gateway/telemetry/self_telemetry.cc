@@ -7,6 +7,8 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace braid::gateway {
@@ -16,16 +18,11 @@ constexpr std::array kAllSignals = {Signal::kTraces, Signal::kLogs, Signal::kMet
 
 MetricType TypeOf(prometheus::MetricType type) {
   switch (type) {
-    case prometheus::MetricType::Counter:
-      return MetricType::kCounter;
-    case prometheus::MetricType::Gauge:
-      return MetricType::kGauge;
-    case prometheus::MetricType::Summary:
-      return MetricType::kSummary;
-    case prometheus::MetricType::Untyped:
-      return MetricType::kUnknown;
-    case prometheus::MetricType::Histogram:
-      return MetricType::kHistogram;
+    case prometheus::MetricType::Counter: return MetricType::kCounter;
+    case prometheus::MetricType::Gauge: return MetricType::kGauge;
+    case prometheus::MetricType::Summary: return MetricType::kSummary;
+    case prometheus::MetricType::Untyped: return MetricType::kUnknown;
+    case prometheus::MetricType::Histogram: return MetricType::kHistogram;
   }
   return MetricType::kUnknown;
 }
@@ -125,7 +122,7 @@ void SelfTelemetry::Write(ExpositionWriter& writer, const Account& account,
   };
   take(registry_.Collect());
   for (const prometheus::Collectable* source : sources) take(source->Collect());
-  WriteCollected(std::move(families), writer);
+  WriteCollected(families, writer);
 }
 
 void Read(const Account& account, Readings& readings) {
@@ -214,13 +211,17 @@ void Read(const correlate::MetricIngest::Stats& stats, Readings& readings) {
   }
 }
 
-void WriteCollected(std::vector<prometheus::MetricFamily> families, ExpositionWriter& writer) {
-  std::stable_sort(families.begin(), families.end(),
-                   [](const auto& a, const auto& b) { return a.name < b.name; });
+void WriteCollected(const std::vector<prometheus::MetricFamily>& families, ExpositionWriter& writer) {
+  std::vector<size_t> order(families.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::tie(families[a].name, a) < std::tie(families[b].name, b);
+  });
   std::string_view open;
   prometheus::MetricType open_type{};
   std::vector<Label> labels;
-  for (const prometheus::MetricFamily& family : families) {
+  for (const size_t index : order) {
+    const prometheus::MetricFamily& family = families[index];
     if (family.metric.empty()) continue;
     if (family.name != open) {
       std::string_view name = family.name;
@@ -240,21 +241,11 @@ void WriteCollected(std::vector<prometheus::MetricFamily> families, ExpositionWr
       for (const auto& label : metric.label) labels.push_back({label.name, label.value});
       std::sort(labels.begin(), labels.end(), [](const Label& a, const Label& b) { return a.name < b.name; });
       switch (family.type) {
-        case prometheus::MetricType::Counter:
-          writer.Counter(labels, metric.counter.value, 0, nullptr);
-          break;
-        case prometheus::MetricType::Gauge:
-          writer.Gauge(labels, metric.gauge.value);
-          break;
-        case prometheus::MetricType::Untyped:
-          writer.Gauge(labels, metric.untyped.value);
-          break;
-        case prometheus::MetricType::Histogram:
-          WriteHistogram(metric.histogram, labels, writer);
-          break;
-        case prometheus::MetricType::Summary:
-          WriteSummary(metric.summary, labels, writer);
-          break;
+        case prometheus::MetricType::Counter: writer.Counter(labels, metric.counter.value, 0, nullptr); break;
+        case prometheus::MetricType::Gauge: writer.Gauge(labels, metric.gauge.value); break;
+        case prometheus::MetricType::Untyped: writer.Gauge(labels, metric.untyped.value); break;
+        case prometheus::MetricType::Histogram: WriteHistogram(metric.histogram, labels, writer); break;
+        case prometheus::MetricType::Summary: WriteSummary(metric.summary, labels, writer); break;
       }
     }
   }

@@ -83,6 +83,6 @@ void Read(const correlate::MetricIngest::Stats& stats, Readings& readings);
 // Writes what prometheus-cpp collected. Families of one name are put together if their types agree; of those
 // that do not agree the first is kept. "_total" comes off counters' names, cumulative buckets are made single
 // ones.
-void WriteCollected(std::vector<prometheus::MetricFamily> families, ExpositionWriter& writer);
+void WriteCollected(const std::vector<prometheus::MetricFamily>& families, ExpositionWriter& writer);
 
 }  // namespace braid::gateway
