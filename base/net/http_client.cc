@@ -16,6 +16,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/url/parse.hpp>
+#include <charconv>
 #include <concepts>
 #include <deque>
 #include <optional>
@@ -53,9 +54,14 @@ Result<HttpUrl> ParseHttpUrl(std::string_view url) {
   out.tls = parsed->scheme() == "https";
   out.host = parsed->host_address();
   if (out.host.empty()) return InvalidArgument("the URL has no host");
-  out.port = parsed->has_port() ? std::string(parsed->port()) : out.tls ? "443" : "80";
-  if (out.port.empty() || (parsed->port_number() == 0)) {
-    if (parsed->has_port()) return InvalidArgument("the URL's port is not a number from 1 to 65535");
+  out.port = out.tls ? "443" : "80";
+  if (parsed->has_port()) {
+    out.port = std::string(parsed->port());
+    uint16_t number = 0;
+    const auto [end, error] = std::from_chars(out.port.data(), out.port.data() + out.port.size(), number);
+    if (error != std::errc() || end != out.port.data() + out.port.size() || number == 0) {
+      return InvalidArgument("the URL's port is not a number from 1 to 65535");
+    }
   }
   out.authority = std::string(parsed->encoded_host_and_port());
   out.target = std::string(parsed->encoded_target());
@@ -325,7 +331,9 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
         const int status = static_cast<int>(parser_->get().result_int());
         if (status >= 100 && status < 200) {
           if (status == 101 || ++informational_ > kMaxInformational) {
-            Finish(Internal("unexpected HTTP " + std::to_string(status)), false);
+            const auto client = client_.lock();
+            const std::string where = client ? client->Where() : "";
+            Finish(Internal("the answer from " + where + " is an unexpected HTTP " + std::to_string(status)), false);
           } else {
             ReadHeader();
           }
