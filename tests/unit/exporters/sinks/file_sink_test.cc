@@ -3,8 +3,8 @@
 #include <sys/resource.h>
 
 #include <csignal>
-#include <sstream>
 
+#include "exporters/sinks/file_sink.h"
 #include "tests/unit/exporters/sinks/sink_test_base.h"
 
 namespace braid::exporters {
@@ -89,16 +89,29 @@ TEST_F(FileSinkTest, FullDiskIsRetriedWithoutHalfLines) {
   EXPECT_EQ(Lines(directory_ + "/out.jsonl").size(), 6u);
 }
 
-// Scenario: a lane over a file sink whose directory does not exist; a lane with a dead letter file over a sink that
-// refuses.
-// Guarantees: the first fails at the start with the path; dead letters say why and hold the item.
-TEST_F(FileSinkTest, LocatesErrorsAndKeepsDeadLetters) {
+// Scenario: a file whose directory does not exist; a dead letter path that is a directory.
+// Guarantees: both fail at the start, located.
+TEST_F(FileSinkTest, LocatesErrors) {
   SinkConfig config = Config();
   config.path = directory_ + "/missing/out";
   EXPECT_THAT(Make(config).message(), HasSubstr("sink look: path: open " + directory_ + "/missing/out"));
   config = Config();
   config.dead_letter_path = directory_;
   EXPECT_THAT(Make(config).message(), HasSubstr("dead_letter_path"));
+}
+
+// Scenario: one item of a chunk is refused for good.
+// Guarantees: the dead letter file says why, and holds that item alone.
+TEST_F(FileSinkTest, KeepsDeadLetters) {
+  const std::string path = directory_ + "/dead.jsonl";
+  auto dead_letter = OpenDeadLetter("backend", path, slabs_);
+  ASSERT_TRUE(dead_letter.ok());
+  EXPECT_TRUE((*dead_letter)->Write({test::SpanChunk(10, slabs_), 7, 1}, "HTTP 400: \"bad\"").ok());
+  const auto lines = Lines(path);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0], "{\"reason\":\"HTTP 400: \\\"bad\\\"\",\"signal\":\"traces\"}");
+  EXPECT_THAT(lines[1], HasSubstr("\"name\":\"op7\""));
+  EXPECT_THAT(lines[1], testing::Not(HasSubstr("\"name\":\"op8\"")));
 }
 
 }  // namespace
