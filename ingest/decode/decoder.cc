@@ -36,10 +36,12 @@ bool ValidUtf8(const char* bytes, size_t size) { return simdjson::validate_utf8(
 
 }  // namespace
 
-uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind, int status) {
+uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind,
+                    int status) {
   const uint64_t service_hash = XXH3_64bits_withSeed(service.data(), service.size(), epoch.seed);
   const uint64_t name_hash = XXH3_64bits_withSeed(name.data(), name.size(), epoch.seed);
-  return BRAID_SPAN_SERIES(service_hash, name_hash, static_cast<uint32_t>(kind), static_cast<uint32_t>(status));
+  return BRAID_SPAN_SERIES(service_hash, name_hash, static_cast<uint32_t>(kind),
+                           static_cast<uint32_t>(status));
 }
 
 class Decoder::Impl {
@@ -75,7 +77,7 @@ class Decoder::Impl {
     uint32_t range_count = 0;
     uint64_t key = 0;
     ByteRange service_name;
-    int index = -1;  // in Batch::resources, once an item is accepted
+    int index = -1;                      // in Batch::resources, once an item is accepted
     uint32_t fault = visitor::kNowhere;  // offset of the field that condemns all items
     bool fault_is_deep = false;
   };
@@ -119,7 +121,7 @@ class Decoder::Impl {
   std::vector<SlicePtr>* shard_slices_ = nullptr;
   uint32_t scope_first_range_ = 0;
   bool first_rejected_is_full_ = false;  // the first item turned away was beyond kMaxGroups
-  std::string scratch_;  // contents of split ranges
+  std::string scratch_;                  // contents of split ranges
 };
 
 void Decoder::Impl::Grow(Context* context, uint32_t shard) {
@@ -127,8 +129,8 @@ void Decoder::Impl::Grow(Context* context, uint32_t shard) {
   SlicePtr& slice = (*impl->shard_slices_)[shard];
   ShardOut& out = impl->outs_[shard];
   if (slice == nullptr) slice = impl->slices_.Take();
-  // Items are written in place, so the vector must have them already; what is too much is cut at the end. A recycled Slice
-  // has its capacity, and making 64 empty Items costs less than a copy of each would.
+  // Items are written in place, so the vector must have them already; what is too much is cut at the end. A
+  // recycled Slice has its capacity, and making 64 empty Items costs less than a copy of each would.
   auto& items = slice->items;
   items.resize(std::max<size_t>(out.size + 64, out.size + out.size / 8));
   out.items = items.data();
@@ -189,8 +191,8 @@ bool Decoder::Impl::VisitRequest() {
   return true;
 }
 
-// Twice over its fields, which are few: first everything but the scopes, because a Resource may follow its scopes
-// or occur twice, and the items need its service and key; then the scopes.
+// Twice over its fields, which are few: first everything but the scopes, because a Resource may follow its
+// scopes or occur twice, and the items need its service and key; then the scopes.
 bool Decoder::Impl::VisitHome(const char* begin, const char* end) {
   Home home;
   home.first_range = static_cast<uint32_t>(batch_->ranges.size());
@@ -230,7 +232,8 @@ bool Decoder::Impl::VisitHome(const char* begin, const char* end) {
       context_.bad_utf8 = false;
       p += size;
     }
-    AddRange(static_cast<uint32_t>(field - context_.body), static_cast<uint32_t>(p - field), home.first_range);
+    AddRange(static_cast<uint32_t>(field - context_.body), static_cast<uint32_t>(p - field),
+             home.first_range);
   }
   // Even where no item suffers, the sender is told.
   if (home.fault != visitor::kNowhere) NoteRejected(home.fault);
@@ -384,14 +387,17 @@ Result<Submission> Decoder::Impl::Decode(Signal signal, Slab body, uint32_t tena
 void Decoder::Impl::Finish(Submission* submission) {
   // Offsets and payload hashes are in the Items; what is not are the groups they belong to.
   scratch_.clear();
-  const auto add = [this](uint64_t word) { scratch_.append(reinterpret_cast<const char*>(&word), sizeof word); };
+  const auto add = [this](uint64_t word) {
+    scratch_.append(reinterpret_cast<const char*>(&word), sizeof word);
+  };
   add(uint64_t{batch_->tenant} << 8 | static_cast<uint64_t>(signal_));
   for (const BatchResource& resource : batch_->resources) add(resource.key);
   for (const BatchGroup& group : batch_->groups) {
     add(group.resource);
     add(group.key);
   }
-  const visitor::Digest128 tables = visitor_.digest(scratch_.data(), scratch_.size(), secret_.data(), epoch_.seed);
+  const visitor::Digest128 tables =
+      visitor_.digest(scratch_.data(), scratch_.size(), secret_.data(), epoch_.seed);
 
   for (size_t shard = 0; shard < outs_.size(); ++shard) {
     SlicePtr& slice = submission->slices[shard];
@@ -406,7 +412,8 @@ void Decoder::Impl::Finish(Submission* submission) {
     slice->batch = submission->batch;
     const visitor::Digest128 items =
         visitor_.digest(slice->items.data(), out.size * sizeof(Item), secret_.data(), epoch_.seed);
-    slice->digest = {.lo = Mix64(items.lo ^ Mix64(tables.lo + 1)), .hi = Mix64(items.hi ^ Mix64(tables.hi + 2))};
+    slice->digest = {.lo = Mix64(items.lo ^ Mix64(tables.lo + 1)),
+                     .hi = Mix64(items.hi ^ Mix64(tables.hi + 2))};
     submission->items += out.count;
   }
 
@@ -436,7 +443,9 @@ Result<Submission> Decoder::Decode(Signal signal, Slab body, uint32_t tenant) {
   return impl_->Decode(signal, std::move(body), tenant);
 }
 
-Result<Slab> Decoder::TranscodeJson(Signal signal, const Slab& json) { return impl_->TranscodeJson(signal, json); }
+Result<Slab> Decoder::TranscodeJson(Signal signal, const Slab& json) {
+  return impl_->TranscodeJson(signal, json);
+}
 
 void Decoder::SetEpoch(const Epoch& epoch) { impl_->SetEpoch(epoch); }
 

@@ -19,26 +19,26 @@ class Filter;
 //
 // One pass validates everything and writes the 64-byte Items; nothing is materialised. What passes is
 // accepted by generated protobuf as well, so items of different senders can share an outgoing request:
-// UTF-8 in every string field, lengths within their message, tags of 1-5 bytes with a field number, lengths of 1-5 bytes,
-// varints of 1-10, matched groups, at most Options::recursion_limit nested messages. Unknown fields are skipped and kept; a known
-// field of another wire type is an unknown field. The last occurrence of a scalar or oneof member wins; an embedded message that
-// occurs twice is merged.
+// UTF-8 in every string field, lengths within their message, tags of 1-5 bytes with a field number, lengths
+// of 1-5 bytes, varints of 1-10, matched groups, at most Options::recursion_limit nested messages. Unknown
+// fields are skipped and kept; a known field of another wire type is an unknown field. The last occurrence of
+// a scalar or oneof member wins; an embedded message that occurs twice is merged.
 //
 // What a fault costs:
 //   the request (kInvalidArgument)  anything that breaks the framing
 //   a resource or scope, with all its items   a string in it that is not UTF-8; nesting too deep
 //   one item   the same inside it; for spans also a missing, misshapen or zero trace_id or span_id, or a
 //              parent_span_id of neither 0 nor 8 bytes
-// Items turned away are counted in Submission::rejected, the first with its place in first_error. A log whose IDs are malformed
-// is kept without context and flagged (item_flags::kBadId). A Metric counts as its data points and is accepted or
-// turned away whole; one without points is forwarded and counts as 0.
+// Items turned away are counted in Submission::rejected, the first with its place in first_error. A log whose
+// IDs are malformed is kept without context and flagged (item_flags::kBadId). A Metric counts as its data
+// points and is accepted or turned away whole; one without points is forwarded and counts as 0.
 //
 // Groups and resources without an accepted item leave no trace in the Batch's tables.
 //
 // Thread rule: one Decoder per core thread. Lifetime: the pools outlive it and every Submission.
-// Bound: Item::offset is 32 bits and protobuf's own bound is 2 GiB; larger bodies are refused. The tables hold at most
-// Batch::kMaxGroups groups; items of further ones are rejected (kTooManyScopes).
-// Allocation: none per item once the pools are warm; one small vector per request.
+// Bound: Item::offset is 32 bits and protobuf's own bound is 2 GiB; larger bodies are refused. The tables
+// hold at most Batch::kMaxGroups groups; items of further ones are rejected (kTooManyScopes). Allocation:
+// none per item once the pools are warm; one small vector per request.
 class Decoder {
  public:
   // Which build of the visitor to run. Both give identical results.
@@ -67,8 +67,8 @@ class Decoder {
   // kUnavailable: the filter found no memory for its copy. kInvalidArgument: see above.
   Result<Submission> Decode(Signal signal, Slab body, uint32_t tenant);
 
-  // OTLP JSON (opentelemetry-proto docs/specification.md, "JSON Protobuf Encoding") to the bytes Decode() takes. Faults are
-  // located by JSON path. kUnavailable: no memory. See json.h for what is tolerated.
+  // OTLP JSON (opentelemetry-proto docs/specification.md, "JSON Protobuf Encoding") to the bytes Decode()
+  // takes. Faults are located by JSON path. kUnavailable: no memory. See json.h for what is tolerated.
   Result<Slab> TranscodeJson(Signal signal, const Slab& json);
 
   // From the next Decode() on.
@@ -80,6 +80,7 @@ class Decoder {
 };
 
 // Item::series of a span: the series it counts in.
-uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind, int status);
+uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind,
+                    int status);
 
 }  // namespace braid::ingest

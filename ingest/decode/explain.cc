@@ -141,7 +141,8 @@ class Explainer {
       const FieldSchema* field = schema.Find(static_cast<uint32_t>(tag >> 3));
       const bool packed = field != nullptr && field->repeated && WireType(field->kind) < 2 && (tag & 7) == 2;
       if (field == nullptr || (WireType(field->kind) != (tag & 7) && !packed)) {
-        if (const Outcome outcome = SkipValue(&p, end, tag, depth, 0); outcome != Outcome::kOk) return outcome;
+        if (const Outcome outcome = SkipValue(&p, end, tag, depth, 0); outcome != Outcome::kOk)
+          return outcome;
         continue;
       }
       const int index = field->repeated ? seen[field->number]++ : -1;
@@ -151,7 +152,8 @@ class Explainer {
         inside_ = true;
         found_ = Path();
       }
-      const Outcome outcome = Value(schema, *field, packed, &p, end, depth, &ids.trace, &ids.span, &ids.parent);
+      const Outcome outcome =
+          Value(schema, *field, packed, &p, end, depth, &ids.trace, &ids.span, &ids.parent);
       if (outcome != Outcome::kOk) return outcome;
       if (is_target) inside_ = false;
       path_.pop_back();
@@ -164,8 +166,8 @@ class Explainer {
     return Outcome::kOk;
   }
 
-  Outcome Value(const MessageSchema& schema, const FieldSchema& field, bool packed, const char** p, const char* end,
-                int depth, bool* trace, bool* span, bool* parent) {
+  Outcome Value(const MessageSchema& schema, const FieldSchema& field, bool packed, const char** p,
+                const char* end, int depth, bool* trace, bool* span, bool* parent) {
     if (WireType(field.kind) != 2 && !packed) {
       return SkipValue(p, end, uint64_t{field.number} << 3 | WireType(field.kind), depth, 0);
     }
@@ -184,7 +186,8 @@ class Explainer {
         if (schema.name == "Span") *trace = size == 16 && content != std::string_view(kZeros, 16);
         return Outcome::kOk;
       case FieldKind::kSpanId:
-        if (schema.name == "Span" && field.number == 2) *span = size == 8 && content != std::string_view(kZeros, 8);
+        if (schema.name == "Span" && field.number == 2)
+          *span = size == 8 && content != std::string_view(kZeros, 8);
         if (schema.name == "Span" && field.number == 4) *parent = size == 0 || size == 8;
         return Outcome::kOk;
       case FieldKind::kMessage: {

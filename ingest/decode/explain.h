@@ -17,8 +17,9 @@ namespace braid::ingest {
 // length runs past its message". Empty if there is none.
 std::string ExplainFraming(Signal signal, std::string_view request, int recursion_limit);
 
-// The first fault of the field whose tag is at `offset` (an item, a resource, a scope or one of their strings) that costs only it or its
-// group: bad UTF-8, nesting too deep, bad IDs. Just the place if there is none.
+// The first fault of the field whose tag is at `offset` (an item, a resource, a scope or one of their
+// strings) that costs only it or its group: bad UTF-8, nesting too deep, bad IDs. Just the place if there is
+// none.
 std::string ExplainItem(Signal signal, std::string_view request, int recursion_limit, size_t offset);
 
 // Where the field with its tag at `offset` is: "resource_spans[0].scope_spans[1]".

@@ -22,7 +22,8 @@ constexpr int kMaxDepth = 100;
 
 re2::StringPiece Piece(std::string_view text) { return {text.data(), text.size()}; }
 
-Result<std::unique_ptr<RE2>> Compile(const std::string& rule, std::string_view what, const std::string& pattern) {
+Result<std::unique_ptr<RE2>> Compile(const std::string& rule, std::string_view what,
+                                     const std::string& pattern) {
   auto compiled = std::make_unique<RE2>(pattern, RE2::Quiet);
   if (!compiled->ok()) {
     return InvalidArgument("filter '" + rule + "': " + std::string(what) + ": " + compiled->error());
@@ -63,7 +64,8 @@ std::string_view KeyOf(std::string_view key_value) {
   return key;
 }
 
-// Whether an attribute of the message (in its field `number`) has this key and a value in which `pattern` finds something.
+// Whether an attribute of the message (in its field `number`) has this key and a value in which `pattern`
+// finds something.
 bool AttributeMatches(std::string_view message, uint32_t number, std::string_view key, const RE2& pattern) {
   for (Cursor cursor(message); cursor.Next();) {
     if (!IsBytes(cursor.field(), number) || KeyOf(cursor.field().bytes) != key) continue;
@@ -159,8 +161,8 @@ Result<std::shared_ptr<const Filter>> Filter::Create(std::vector<Rule> rules) {
   return std::shared_ptr<const Filter>(std::move(filter));
 }
 
-// One request. First every item is judged and changed items are kept aside; then, if there was any change, the request is
-// written anew.
+// One request. First every item is judged and changed items are kept aside; then, if there was any change,
+// the request is written anew.
 class Filter::Pass {
  public:
   Pass(const Filter& filter, Signal signal) : filter_(filter), signal_(signal) {
@@ -237,7 +239,8 @@ class Filter::Pass {
     }
     for (Cursor fields(home); fields.Next();) {
       if (IsBytes(fields.field(), 1)) {
-        if (!JudgeShared(*RequestSchema(signal_).fields[0].message->Find(1)->message, fields.field().bytes)) return false;
+        if (!JudgeShared(*RequestSchema(signal_).fields[0].message->Find(1)->message, fields.field().bytes))
+          return false;
       } else if (IsBytes(fields.field(), 2)) {
         growth_ += 4;
         Cursor items(fields.field().bytes);
@@ -261,7 +264,8 @@ class Filter::Pass {
     Verdict verdict;
     std::string_view now = bytes;
     for (const auto& rule : filter_.rules_) {
-      if (!Concerned(*rule) || rule->by_item || rule->action == Rule::Action::kDrop || !Holds(*rule, {})) continue;
+      if (!Concerned(*rule) || rule->by_item || rule->action == Rule::Action::kDrop || !Holds(*rule, {}))
+        continue;
       Change(*rule, schema, &now, &verdict);
     }
     Add(bytes, std::move(verdict));
@@ -313,8 +317,10 @@ class Filter::Pass {
       case Condition::Field::kAttribute:
         if (signal_ == Signal::kMetrics) return false;
         return AttributeMatches(item, signal_ == Signal::kTraces ? 9 : 6, test.key, *test.pattern);
-      case Condition::Field::kSpanName: return signal_ == Signal::kTraces && NameMatches(item, 5, *test.pattern);
-      case Condition::Field::kMetricName: return signal_ == Signal::kMetrics && NameMatches(item, 1, *test.pattern);
+      case Condition::Field::kSpanName:
+        return signal_ == Signal::kTraces && NameMatches(item, 5, *test.pattern);
+      case Condition::Field::kMetricName:
+        return signal_ == Signal::kMetrics && NameMatches(item, 1, *test.pattern);
       case Condition::Field::kLogBody: {
         if (signal_ != Signal::kLogs) return false;
         std::optional<std::string> text;
@@ -336,7 +342,8 @@ class Filter::Pass {
   }
 
   // Redacts or removes in `*now`; if that changed anything, `*now` becomes the result, held by `verdict`.
-  static bool Change(const Compiled& rule, const MessageSchema& schema, std::string_view* now, Verdict* verdict) {
+  static bool Change(const Compiled& rule, const MessageSchema& schema, std::string_view* now,
+                     Verdict* verdict) {
     std::string out;
     if (!Rewrite(rule, schema, *now, 0, &out)) return false;
     verdict->kind = Verdict::Kind::kReplace;

@@ -14,19 +14,22 @@
 
 namespace braid::ingest {
 
-// The operator's rules that drop items (health checks) or take data out of them (personal data), before anything else
-// sees them. Rules run in order on each item; what a rule has changed, the next one sees.
+// The operator's rules that drop items (health checks) or take data out of them (personal data), before
+// anything else sees them. Rules run in order on each item; what a rule has changed, the next one sees.
 //
-// A rule applies to an item when all its conditions hold; without conditions, to every item of its signals. Conditions on the resource look at
-// the resource as it came. Numbers and booleans match by their usual text, lists and maps never. A condition on a span's name holds for spans
-// only, and so on; `attribute` is a span's or log's own attribute and never holds for metrics, whose points would differ.
+// A rule applies to an item when all its conditions hold; without conditions, to every item of its signals.
+// Conditions on the resource look at the resource as it came. Numbers and booleans match by their usual text,
+// lists and maps never. A condition on a span's name holds for spans only, and so on; `attribute` is a span's
+// or log's own attribute and never holds for metrics, whose points would differ.
 //
-// Redaction and removal reach every attribute that the item carries: its own, those of events, links, data points and
-// exemplars, and keys of maps inside values and log bodies. Rules without conditions on the item reach the resource's and the scope's
-// attributes as well. A redaction without pattern replaces a value of any type; with one, what it finds in strings.
+// Redaction and removal reach every attribute that the item carries: its own, those of events, links, data
+// points and exemplars, and keys of maps inside values and log bodies. Rules without conditions on the item
+// reach the resource's and the scope's attributes as well. A redaction without pattern replaces a value of
+// any type; with one, what it finds in strings.
 //
 // Thread rule: immutable but for its counters; any thread.
-// Cost: none for signals without a rule; else one more walk over the request, and a copy of it only if a rule changed something.
+// Cost: none for signals without a rule; else one more walk over the request, and a copy of it only if a rule
+// changed something.
 class Filter {
  public:
   struct Condition {
@@ -44,8 +47,8 @@ class Filter {
     std::array<bool, kSignals> signals{true, true, true};
     std::vector<Condition> conditions = {};
     Action action = Action::kDrop;
-    std::string key = {};      // kRedact, kRemove: RE2 for the whole attribute key
-    std::string pattern = {};  // kRedact: RE2 for what is replaced; empty: the whole value
+    std::string key = {};                    // kRedact, kRemove: RE2 for the whole attribute key
+    std::string pattern = {};                // kRedact: RE2 for what is replaced; empty: the whole value
     std::string replacement = "[REDACTED]";  // with a pattern, \1 to \9 are its groups
   };
 
@@ -66,8 +69,9 @@ class Filter {
   // Whether any rule concerns the signal.
   bool Concerns(Signal signal) const { return concerns_[static_cast<size_t>(signal)]; }
 
-  // kUnavailable: no memory for the rewritten request; kResourceExhausted: it would exceed 256 MiB. A request whose framing is broken is left alone, for Decode() to refuse; what
-  // is inside a dropped item is not looked at.
+  // kUnavailable: no memory for the rewritten request; kResourceExhausted: it would exceed 256 MiB. A request
+  // whose framing is broken is left alone, for Decode() to refuse; what is inside a dropped item is not
+  // looked at.
   Result<Outcome> Apply(Signal signal, const Slab& body, SlabPool& slabs) const;
 
   // Adds an outcome to the counters. Separate from Apply(), because a request may yet turn out malformed.

@@ -102,7 +102,8 @@ class JsonTranscoder::Impl {
 
   // Room for `bytes` more, and then 16 for loads of whole vectors that are stored whole.
   bool Room(size_t bytes) {
-    if (static_cast<size_t>(room_end_ - p_) >= bytes + 16) [[likely]] return true;
+    if (static_cast<size_t>(room_end_ - p_) >= bytes + 16) [[likely]]
+      return true;
     out_.set_size(static_cast<size_t>(p_ - out_.data()));
     if (!out_.Reserve(bytes + 16)) {
       out_of_memory_ = true;
@@ -152,7 +153,9 @@ class JsonTranscoder::Impl {
     return false;
   }
 
-  bool Fail(simdjson::error_code error) { return Fail(std::string("not JSON: ") + simdjson::error_message(error)); }
+  bool Fail(simdjson::error_code error) {
+    return Fail(std::string("not JSON: ") + simdjson::error_message(error));
+  }
 
   bool Push(std::string_view name) {
     if (depth_ >= limit_) return Fail("nested too deep");
@@ -174,8 +177,10 @@ class JsonTranscoder::Impl {
     }
     json_end_ = json.data() + json.size();
     ondemand::document document;
-    if (const auto error = parser_.iterate(simdjson::padded_string_view(json.data(), json.size(), json.size() + Slab::kPadding))
-                               .get(document)) {
+    if (const auto error =
+            parser_
+                .iterate(simdjson::padded_string_view(json.data(), json.size(), json.size() + Slab::kPadding))
+                .get(document)) {
       return Fail(error);
     }
     ondemand::object object;
@@ -183,7 +188,8 @@ class JsonTranscoder::Impl {
       return error == simdjson::INCORRECT_TYPE ? Fail("an object is expected") : Fail(error);
     }
     if (!Object(schema, object)) return false;
-    if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) return Fail("something follows the JSON value");
+    if (document.current_location().error() != simdjson::OUT_OF_BOUNDS)
+      return Fail("something follows the JSON value");
     return true;
   }
 
@@ -214,8 +220,8 @@ class JsonTranscoder::Impl {
     return std::memcmp(key, name.data(), name.size()) == 0 && key[name.size()] == '"';
   }
 
-  // The field a key names, by its camelCase name. Keys tend to come in the same order each time, so the search begins after the
-  // one found last.
+  // The field a key names, by its camelCase name. Keys tend to come in the same order each time, so the
+  // search begins after the one found last.
   const FieldSchema* Find(const MessageSchema& schema, const char* key, size_t* hint) const {
     const size_t count = schema.fields.size();
     // Keys are at most this long; comparing reads no more than that, which the input's padding allows.
@@ -332,8 +338,8 @@ class JsonTranscoder::Impl {
     return CloseLength(at, 1);
   }
 
-  // Appends what a JSON string says. `p` is the byte after the opening quote; simdjson has found the closing one, and checked UTF-8
-  // and control characters.
+  // Appends what a JSON string says. `p` is the byte after the opening quote; simdjson has found the closing
+  // one, and checked UTF-8 and control characters.
   bool Text(const char* p) {
     for (;;) {
       if (!Room(64)) return false;
@@ -527,7 +533,8 @@ class JsonTranscoder::Impl {
     return ParseNumber(text, number) || Fail("a number is expected");
   }
 
-  bool ReadInteger(ondemand::json_type type, ondemand::value& value, int64_t low, uint64_t high, uint64_t* bits) {
+  bool ReadInteger(ondemand::json_type type, ondemand::value& value, int64_t low, uint64_t high,
+                   uint64_t* bits) {
     Number number;
     if (!ReadNumber(type, value, &number)) return false;
     if (number.kind == Number::Kind::kDouble) {
@@ -543,7 +550,8 @@ class JsonTranscoder::Impl {
       *bits = static_cast<uint64_t>(number.as_signed);
       return true;
     }
-    *bits = number.kind == Number::Kind::kSigned ? static_cast<uint64_t>(number.as_signed) : number.as_unsigned;
+    *bits =
+        number.kind == Number::Kind::kSigned ? static_cast<uint64_t>(number.as_signed) : number.as_unsigned;
     return *bits <= high || Fail("out of range");
   }
 

@@ -10,7 +10,12 @@ constexpr FieldSchema One(uint32_t number, FieldKind kind, std::string_view name
 }
 constexpr FieldSchema Choice(uint32_t number, FieldKind kind, std::string_view name, std::string_view json,
                              const MessageSchema* message = nullptr) {
-  return {.number = number, .kind = kind, .repeated = false, .name = name, .json = json, .message = message,
+  return {.number = number,
+          .kind = kind,
+          .repeated = false,
+          .name = name,
+          .json = json,
+          .message = message,
           .presence = true};
 }
 constexpr FieldSchema Many(uint32_t number, FieldKind kind, std::string_view name, std::string_view json) {
@@ -18,11 +23,13 @@ constexpr FieldSchema Many(uint32_t number, FieldKind kind, std::string_view nam
 }
 constexpr FieldSchema Message(uint32_t number, std::string_view name, std::string_view json,
                               const MessageSchema* message) {
-  return {.number = number, .kind = kMessage, .repeated = false, .name = name, .json = json, .message = message};
+  return {
+      .number = number, .kind = kMessage, .repeated = false, .name = name, .json = json, .message = message};
 }
 constexpr FieldSchema Messages(uint32_t number, std::string_view name, std::string_view json,
                                const MessageSchema* message) {
-  return {.number = number, .kind = kMessage, .repeated = true, .name = name, .json = json, .message = message};
+  return {
+      .number = number, .kind = kMessage, .repeated = true, .name = name, .json = json, .message = message};
 }
 constexpr FieldSchema Enumeration(uint32_t number, std::string_view name, std::string_view json,
                                   std::span<const EnumValue> values) {
@@ -33,7 +40,8 @@ constexpr EnumValue kSpanKinds[] = {
     {"SPAN_KIND_UNSPECIFIED", 0}, {"SPAN_KIND_INTERNAL", 1}, {"SPAN_KIND_SERVER", 2},
     {"SPAN_KIND_CLIENT", 3},      {"SPAN_KIND_PRODUCER", 4}, {"SPAN_KIND_CONSUMER", 5},
 };
-constexpr EnumValue kStatusCodes[] = {{"STATUS_CODE_UNSET", 0}, {"STATUS_CODE_OK", 1}, {"STATUS_CODE_ERROR", 2}};
+constexpr EnumValue kStatusCodes[] = {
+    {"STATUS_CODE_UNSET", 0}, {"STATUS_CODE_OK", 1}, {"STATUS_CODE_ERROR", 2}};
 constexpr EnumValue kSeverities[] = {
     {"SEVERITY_NUMBER_UNSPECIFIED", 0}, {"SEVERITY_NUMBER_TRACE", 1},   {"SEVERITY_NUMBER_TRACE2", 2},
     {"SEVERITY_NUMBER_TRACE3", 3},      {"SEVERITY_NUMBER_TRACE4", 4},  {"SEVERITY_NUMBER_DEBUG", 5},
@@ -181,7 +189,8 @@ constexpr FieldSchema kResourceLogs[] = {
     One(3, kString, "schema_url", "schemaUrl"),
 };
 constexpr MessageSchema kResourceLogsMessage = {"ResourceLogs", kResourceLogs};
-constexpr FieldSchema kLogsRequestFields[] = {Messages(1, "resource_logs", "resourceLogs", &kResourceLogsMessage)};
+constexpr FieldSchema kLogsRequestFields[] = {
+    Messages(1, "resource_logs", "resourceLogs", &kResourceLogsMessage)};
 constexpr MessageSchema kLogsRequest = {"ExportLogsServiceRequest", kLogsRequestFields};
 
 // metrics.proto
@@ -239,7 +248,8 @@ constexpr FieldSchema kExponentialDataPoint[] = {
     Choice(13, kDouble, "max", "max"),
     One(14, kDouble, "zero_threshold", "zeroThreshold"),
 };
-constexpr MessageSchema kExponentialDataPointMessage = {"ExponentialHistogramDataPoint", kExponentialDataPoint};
+constexpr MessageSchema kExponentialDataPointMessage = {"ExponentialHistogramDataPoint",
+                                                        kExponentialDataPoint};
 constexpr FieldSchema kQuantile[] = {
     One(1, kDouble, "quantile", "quantile"),
     One(2, kDouble, "value", "value"),

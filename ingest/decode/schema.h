@@ -6,8 +6,9 @@
 
 #include "correlate/model/signal.h"
 
-// What OTLP's messages look like (opentelemetry-proto 1.x), as tables: for error locations, JSON and filter rules. The visitor
-// has the same knowledge as code; the differential tests hold both against generated protobuf.
+// What OTLP's messages look like (opentelemetry-proto 1.x), as tables: for error locations, JSON and filter
+// rules. The visitor has the same knowledge as code; the differential tests hold both against generated
+// protobuf.
 
 namespace braid::ingest {
 

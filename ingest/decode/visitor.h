@@ -1,8 +1,9 @@
 #pragma once
 
-// The hot part of decode, compiled twice (plain x86-64 and AVX2) and chosen at start. Everything here is plain data and
-// plain functions: an inline function of a header that both builds emit could be merged by the linker, and then AVX2
-// instructions would run where there is none. tests/unit/ingest/decode checks the AVX2 object for such symbols.
+// The hot part of decode, compiled twice (plain x86-64 and AVX2) and chosen at start. Everything here is
+// plain data and plain functions: an inline function of a header that both builds emit could be merged by the
+// linker, and then AVX2 instructions would run where there is none. tests/unit/ingest/decode checks the AVX2
+// object for such symbols.
 
 #include <cstddef>
 #include <cstdint>
@@ -62,8 +63,8 @@ struct Context {
   bool too_deep = false;  // why a function returned false; otherwise the framing is broken
 
   // Found in the current scope.
-  uint64_t scope_accepted = 0;   // as the account counts
-  uint32_t scope_items = 0;      // Items written
+  uint64_t scope_accepted = 0;          // as the account counts
+  uint32_t scope_items = 0;             // Items written
   uint32_t bad_scope_field = kNowhere;  // offset of the scope-level field that condemns all items
   bool bad_scope_deep = false;
 
@@ -79,7 +80,8 @@ struct Digest128 {
   uint64_t hi;
 };
 
-// One build of the visitor. Functions return false when the framing is broken (or too_deep says that nesting is).
+// One build of the visitor. Functions return false when the framing is broken (or too_deep says that nesting
+// is).
 struct Visitor {
   // A Resource message: validates it, notes service.name.
   bool (*resource)(Context* context, const char* p, const char* end);
@@ -100,6 +102,7 @@ extern const Visitor kAvx2;
 
 // Item::series of a span, from the keyed hashes of its service and name.
 #define BRAID_SPAN_SERIES(service_hash, name_hash, kind, status) \
-  ::braid::Mix64((service_hash) ^ ::braid::Mix64((name_hash) + static_cast<uint64_t>((kind) | (status) << 3) + 1))
+  ::braid::Mix64((service_hash) ^                                \
+                 ::braid::Mix64((name_hash) + static_cast<uint64_t>((kind) | (status) << 3) + 1))
 
 }  // namespace braid::ingest::visitor

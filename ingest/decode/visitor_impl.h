@@ -62,8 +62,7 @@ BRAID_INLINE bool Equals(Bytes p, size_t size, const char* word, size_t word_siz
 
 #if defined(__AVX2__)
 BRAID_INLINE uint32_t HighBits32(Bytes p) {
-  return static_cast<uint32_t>(
-      _mm256_movemask_epi8(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+  return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
 }
 
 BRAID_INLINE bool IsAscii(Bytes p, size_t size) {
@@ -160,7 +159,8 @@ BRAID_NOINLINE Bytes ReadLengthSlow(Bytes p, Bytes end, size_t* size) {
 
 // A length of at most five bytes that fits before `end`: the first byte of the content.
 BRAID_INLINE Bytes ReadLength(Bytes p, Bytes end, size_t* size) {
-  // One byte, two bytes: what nearly every length is. Bytes beyond `end` are readable, and rejected by the check.
+  // One byte, two bytes: what nearly every length is. Bytes beyond `end` are readable, and rejected by the
+  // check.
   const uint32_t first = Byte(p);
   if (BRAID_LIKELY(first < 0x80)) {
     *size = first;
@@ -221,55 +221,55 @@ constexpr uint32_t kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5;
 constexpr uint32_t T(uint32_t number, uint32_t type) { return number << 3 | type; }
 
 // Cases that need no more than validation. They continue the loop of BRAID_FIELDS with `p` after the field.
-#define BRAID_CASE_VARINT(number)               \
-  case T(number, kVarint): {                    \
-    uint64_t ignored;                           \
-    p = ReadVarint(p, end, &ignored);           \
+#define BRAID_CASE_VARINT(number)                   \
+  case T(number, kVarint): {                        \
+    uint64_t ignored;                               \
+    p = ReadVarint(p, end, &ignored);               \
     if (BRAID_UNLIKELY(p == nullptr)) return false; \
-    break;                                      \
+    break;                                          \
   }
-#define BRAID_CASE_FIXED64(number)                    \
-  case T(number, kFixed64):                           \
-    if (BRAID_UNLIKELY(end - p < 8)) return false;    \
-    p += 8;                                           \
+#define BRAID_CASE_FIXED64(number)                 \
+  case T(number, kFixed64):                        \
+    if (BRAID_UNLIKELY(end - p < 8)) return false; \
+    p += 8;                                        \
     break;
-#define BRAID_CASE_FIXED32(number)                    \
-  case T(number, kFixed32):                           \
-    if (BRAID_UNLIKELY(end - p < 4)) return false;    \
-    p += 4;                                           \
+#define BRAID_CASE_FIXED32(number)                 \
+  case T(number, kFixed32):                        \
+    if (BRAID_UNLIKELY(end - p < 4)) return false; \
+    p += 4;                                        \
     break;
-#define BRAID_CASE_BYTES(number)                      \
-  case T(number, kBytes): {                           \
-    size_t size;                                      \
-    p = ReadLength(p, end, &size);                    \
-    if (BRAID_UNLIKELY(p == nullptr)) return false;   \
-    p += size;                                        \
-    break;                                            \
+#define BRAID_CASE_BYTES(number)                    \
+  case T(number, kBytes): {                         \
+    size_t size;                                    \
+    p = ReadLength(p, end, &size);                  \
+    if (BRAID_UNLIKELY(p == nullptr)) return false; \
+    p += size;                                      \
+    break;                                          \
   }
-#define BRAID_CASE_STRING(number)                     \
-  case T(number, kBytes): {                           \
-    size_t size;                                      \
-    p = ReadLength(p, end, &size);                    \
-    if (BRAID_UNLIKELY(p == nullptr)) return false;   \
-    CheckString(context, p, size);                    \
-    p += size;                                        \
-    break;                                            \
+#define BRAID_CASE_STRING(number)                   \
+  case T(number, kBytes): {                         \
+    size_t size;                                    \
+    p = ReadLength(p, end, &size);                  \
+    if (BRAID_UNLIKELY(p == nullptr)) return false; \
+    CheckString(context, p, size);                  \
+    p += size;                                      \
+    break;                                          \
   }
 // A nested message whose walker is called with its content; it may open depth - 1 levels.
-#define BRAID_CASE_MESSAGE(number, walk)                       \
-  case T(number, kBytes): {                                    \
-    size_t size;                                               \
-    p = ReadLength(p, end, &size);                             \
-    if (BRAID_UNLIKELY(p == nullptr)) return false;            \
-    if (BRAID_UNLIKELY(depth <= 0)) return TooDeep(context);   \
-    if (BRAID_UNLIKELY(!(walk))) return false;                 \
-    p += size;                                                 \
-    break;                                                     \
+#define BRAID_CASE_MESSAGE(number, walk)                     \
+  case T(number, kBytes): {                                  \
+    size_t size;                                             \
+    p = ReadLength(p, end, &size);                           \
+    if (BRAID_UNLIKELY(p == nullptr)) return false;          \
+    if (BRAID_UNLIKELY(depth <= 0)) return TooDeep(context); \
+    if (BRAID_UNLIKELY(!(walk))) return false;               \
+    p += size;                                               \
+    break;                                                   \
   }
-#define BRAID_CASE_OTHER()                                     \
-  default:                                                     \
-    p = Skip(context, p, end, tag, depth);                     \
-    if (BRAID_UNLIKELY(p == nullptr)) return false;            \
+#define BRAID_CASE_OTHER()                          \
+  default:                                          \
+    p = Skip(context, p, end, tag, depth);          \
+    if (BRAID_UNLIKELY(p == nullptr)) return false; \
     break;
 
 BRAID_NOINLINE bool TooDeep(Context* context) {
@@ -305,8 +305,8 @@ BRAID_NOINLINE bool WalkKeyValue(Context* context, Bytes p, Bytes end, int depth
         p += size;
         break;
       }
-      BRAID_CASE_MESSAGE(2, WalkAnyValue(context, p, p + size, depth - 1, found))
-      BRAID_CASE_OTHER()
+        BRAID_CASE_MESSAGE(2, WalkAnyValue(context, p, p + size, depth - 1, found))
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -385,7 +385,7 @@ BRAID_NOINLINE bool WalkAnyValue(Context* context, Bytes p, Bytes end, int depth
         p += size;
         found->text = nullptr;
         break;
-      BRAID_CASE_OTHER()
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -400,7 +400,8 @@ BRAID_INLINE bool QuickKeyValue(Context* context, Bytes p, size_t size, Found* f
   if (BRAID_UNLIKELY(key_size >= 0x80 || key_size + 5 > size)) return false;
   const Bytes value = p + 2 + key_size;
   const size_t value_size = Byte(value + 1);
-  if (BRAID_UNLIKELY(Byte(value) != T(2, kBytes) || value_size >= 0x80 || key_size + 4 + value_size != size)) {
+  if (BRAID_UNLIKELY(Byte(value) != T(2, kBytes) || value_size >= 0x80 ||
+                     key_size + 4 + value_size != size)) {
     return false;
   }
   const Bytes content = value + 2;
@@ -445,7 +446,8 @@ BRAID_INLINE bool CheckAttribute(Context* context, Bytes p, size_t size, int dep
 
 // The walkers look at a key's first four bytes before they compare it with the stamps.
 constexpr uint32_t kSpanStampStart = Four('l', 'o', 'g', '.');
-constexpr uint32_t kLogStampStarts[] = {Four('c', 'o', 'r', 'r'), Four('s', 'p', 'a', 'n'), Four('t', 'r', 'a', 'c')};
+constexpr uint32_t kLogStampStarts[] = {Four('c', 'o', 'r', 'r'), Four('s', 'p', 'a', 'n'),
+                                        Four('t', 'r', 'a', 'c')};
 constexpr size_t kShortestStamp = 9;
 
 constexpr bool StampsStartAsExpected() {
@@ -485,9 +487,7 @@ BRAID_NOINLINE bool WalkEntityRef(Context* context, Bytes p, Bytes end, int dept
     switch (tag) {
       case T(2, kBytes):
       case T(3, kBytes):
-      case T(4, kBytes):
-      BRAID_CASE_STRING(1)
-      BRAID_CASE_OTHER()
+      case T(4, kBytes): BRAID_CASE_STRING(1) BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -514,9 +514,9 @@ BRAID_NOINLINE bool VisitResource(Context* context, Bytes p, Bytes end) {
         }
         break;
       }
-      BRAID_CASE_VARINT(2)
-      BRAID_CASE_MESSAGE(3, WalkEntityRef(context, p, p + size, depth - 1))
-      BRAID_CASE_OTHER()
+        BRAID_CASE_VARINT(2)
+        BRAID_CASE_MESSAGE(3, WalkEntityRef(context, p, p + size, depth - 1))
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -529,10 +529,10 @@ BRAID_NOINLINE bool WalkScope(Context* context, Bytes p, Bytes end, int depth) {
     if (p == nullptr) return false;
     switch (tag) {
       case T(2, kBytes):
-      BRAID_CASE_STRING(1)
-      BRAID_CASE_MESSAGE(3, CheckAttribute(context, p, size, depth - 1))
-      BRAID_CASE_VARINT(4)
-      BRAID_CASE_OTHER()
+        BRAID_CASE_STRING(1)
+        BRAID_CASE_MESSAGE(3, CheckAttribute(context, p, size, depth - 1))
+        BRAID_CASE_VARINT(4)
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -551,9 +551,10 @@ BRAID_NOINLINE void Reject(Context* context, RejectReason reason, uint32_t offse
   if (context->first_rejected == kNowhere) context->first_rejected = offset;
 }
 
-// Whether the item just walked is to be turned away for its strings or nesting. `walked` is the walker's verdict; false with
-// too_deep set costs the item only.
-BRAID_INLINE bool CheckItem(Context* context, bool walked, uint32_t tag_offset, uint64_t count, bool* framing) {
+// Whether the item just walked is to be turned away for its strings or nesting. `walked` is the walker's
+// verdict; false with too_deep set costs the item only.
+BRAID_INLINE bool CheckItem(Context* context, bool walked, uint32_t tag_offset, uint64_t count,
+                            bool* framing) {
   *framing = true;
   if (BRAID_UNLIKELY(!walked)) {
     if (!context->too_deep) {
@@ -586,7 +587,7 @@ BRAID_NOINLINE bool WalkStatus(Context* context, Bytes p, Bytes end, int depth, 
         p = ReadVarint(p, end, code);
         if (p == nullptr) return false;
         break;
-      BRAID_CASE_OTHER()
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -615,12 +616,12 @@ BRAID_NOINLINE bool WalkLink(Context* context, Bytes p, Bytes end, int depth) {
     if (p == nullptr) return false;
     switch (tag) {
       case T(2, kBytes):
-      BRAID_CASE_BYTES(1)
-      BRAID_CASE_STRING(3)
-      BRAID_CASE_MESSAGE(4, CheckAttribute(context, p, size, depth - 1))
-      BRAID_CASE_VARINT(5)
-      BRAID_CASE_FIXED32(6)
-      BRAID_CASE_OTHER()
+        BRAID_CASE_BYTES(1)
+        BRAID_CASE_STRING(3)
+        BRAID_CASE_MESSAGE(4, CheckAttribute(context, p, size, depth - 1))
+        BRAID_CASE_VARINT(5)
+        BRAID_CASE_FIXED32(6)
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -667,7 +668,7 @@ BRAID_INLINE bool WalkSpan(Context* context, Bytes p, Bytes end, Span* span) {
         p += size;
         break;
       }
-      BRAID_CASE_STRING(3)
+        BRAID_CASE_STRING(3)
       case T(4, kBytes): {
         size_t size;
         p = ReadLength(p, end, &size);
@@ -718,18 +719,18 @@ BRAID_INLINE bool WalkSpan(Context* context, Bytes p, Bytes end, Span* span) {
         }
         break;
       }
-      BRAID_CASE_VARINT(10)
-      BRAID_CASE_MESSAGE(11, WalkEvent(context, p, p + size, depth - 1))
-      BRAID_CASE_VARINT(12)
-      BRAID_CASE_MESSAGE(13, WalkLink(context, p, p + size, depth - 1))
-      BRAID_CASE_VARINT(14)
-      BRAID_CASE_MESSAGE(15, WalkStatus(context, p, p + size, depth - 1, &span->status))
+        BRAID_CASE_VARINT(10)
+        BRAID_CASE_MESSAGE(11, WalkEvent(context, p, p + size, depth - 1))
+        BRAID_CASE_VARINT(12)
+        BRAID_CASE_MESSAGE(13, WalkLink(context, p, p + size, depth - 1))
+        BRAID_CASE_VARINT(14)
+        BRAID_CASE_MESSAGE(15, WalkStatus(context, p, p + size, depth - 1, &span->status))
       case T(16, kFixed32):
         if (BRAID_UNLIKELY(end - p < 4)) return false;
         span->flags = Load32(p);
         p += 4;
         break;
-      BRAID_CASE_OTHER()
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -740,7 +741,8 @@ BRAID_INLINE bool VisitSpan(Context* context, Bytes field, uint32_t offset, Byte
   Span span;
   bool framing;
   const uint32_t tag_offset = static_cast<uint32_t>(field - context->body);
-  if (BRAID_UNLIKELY(!CheckItem(context, WalkSpan(context, p, end, &span), tag_offset, 1, &framing))) return framing;
+  if (BRAID_UNLIKELY(!CheckItem(context, WalkSpan(context, p, end, &span), tag_offset, 1, &framing)))
+    return framing;
   if (BRAID_UNLIKELY((span.trace_hi | span.trace_lo) == 0 || span.span == 0 ||
                      (span.parent_size != 0 && span.parent_size != 8))) {
     Reject(context, RejectReason::kBadId, tag_offset, 1);
@@ -750,8 +752,8 @@ BRAID_INLINE bool VisitSpan(Context* context, Bytes field, uint32_t offset, Byte
   // Enum values travel as int32; the upper half of the varint does not take part.
   const uint32_t kind = static_cast<uint32_t>(span.kind) <= 5 ? static_cast<uint32_t>(span.kind) : 0;
   const uint32_t status = static_cast<uint32_t>(span.status) <= 2 ? static_cast<uint32_t>(span.status) : 0;
-  const uint64_t name_hash =
-      XXH3_64bits_withSecretandSeed(span.name, span.name_size, context->secret, kSecretBytes, context->epoch.seed);
+  const uint64_t name_hash = XXH3_64bits_withSecretandSeed(span.name, span.name_size, context->secret,
+                                                           kSecretBytes, context->epoch.seed);
   const uint32_t shard = ShardOf(context->epoch, TraceHash(context->epoch, context->tenant, span.trace_lo));
 
   Item* item = NewItem(context, shard);
@@ -807,8 +809,8 @@ BRAID_INLINE bool WalkLog(Context* context, Bytes p, Bytes end, Log* log) {
         if (BRAID_UNLIKELY(p == nullptr)) return false;
         break;
       case T(12, kBytes):
-      BRAID_CASE_STRING(3)
-      BRAID_CASE_MESSAGE(5, WalkAnyValue(context, p, p + size, depth - 1, &log->body))
+        BRAID_CASE_STRING(3)
+        BRAID_CASE_MESSAGE(5, WalkAnyValue(context, p, p + size, depth - 1, &log->body))
       case T(6, kBytes): {
         for (;;) {
           size_t size;
@@ -833,7 +835,7 @@ BRAID_INLINE bool WalkLog(Context* context, Bytes p, Bytes end, Log* log) {
         }
         break;
       }
-      BRAID_CASE_VARINT(7)
+        BRAID_CASE_VARINT(7)
       case T(8, kFixed32):
         if (BRAID_UNLIKELY(end - p < 4)) return false;
         log->flags = Load32(p);
@@ -863,7 +865,7 @@ BRAID_INLINE bool WalkLog(Context* context, Bytes p, Bytes end, Log* log) {
         log->observed = Load64(p);
         p += 8;
         break;
-      BRAID_CASE_OTHER()
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -882,14 +884,16 @@ BRAID_NOINLINE uint64_t AddNote(Context* context, const Log* log, uint32_t shard
     // Not in the middle of a character: the byte after the cut must not continue one.
     while (size > 0 && (Byte(text + size) & 0xc0) == 0x80) --size;
   }
-  return context->note(context, shard, static_cast<uint32_t>(text - context->body), static_cast<uint32_t>(size));
+  return context->note(context, shard, static_cast<uint32_t>(text - context->body),
+                       static_cast<uint32_t>(size));
 }
 
 BRAID_INLINE bool VisitLog(Context* context, Bytes field, uint32_t offset, Bytes p, Bytes end) {
   Log log;
   bool framing;
   const uint32_t tag_offset = static_cast<uint32_t>(field - context->body);
-  if (BRAID_UNLIKELY(!CheckItem(context, WalkLog(context, p, end, &log), tag_offset, 1, &framing))) return framing;
+  if (BRAID_UNLIKELY(!CheckItem(context, WalkLog(context, p, end, &log), tag_offset, 1, &framing)))
+    return framing;
 
   uint16_t flags = log.collision;
   const uint32_t severity = static_cast<uint32_t>(log.severity);
@@ -898,7 +902,8 @@ BRAID_INLINE bool VisitLog(Context* context, Bytes field, uint32_t offset, Bytes
   const bool has_trace = (log.trace_hi | log.trace_lo) != 0;
   const bool has_span = log.span != 0;
   // Given, but of the wrong length, all zero, or a span without its trace. Empty fields are "not given".
-  if (BRAID_UNLIKELY((log.trace_size != 0 && !has_trace) || (log.span_size != 0 && !(has_span && has_trace)))) {
+  if (BRAID_UNLIKELY((log.trace_size != 0 && !has_trace) ||
+                     (log.span_size != 0 && !(has_span && has_trace)))) {
     flags |= item_flags::kBadId;
     log.trace_hi = log.trace_lo = log.span = 0;
   }
@@ -935,12 +940,11 @@ BRAID_NOINLINE bool WalkExemplar(Context* context, Bytes p, Bytes end, int depth
     if (p == nullptr) return false;
     switch (tag) {
       case T(3, kFixed64):
-      case T(6, kFixed64):
-      BRAID_CASE_FIXED64(2)
+      case T(6, kFixed64): BRAID_CASE_FIXED64(2)
       case T(5, kBytes):
-      BRAID_CASE_BYTES(4)
-      BRAID_CASE_MESSAGE(7, CheckAttribute(context, p, size, depth - 1))
-      BRAID_CASE_OTHER()
+        BRAID_CASE_BYTES(4)
+        BRAID_CASE_MESSAGE(7, CheckAttribute(context, p, size, depth - 1))
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -955,24 +959,24 @@ BRAID_NOINLINE bool WalkNumberPoint(Context* context, Bytes p, Bytes end, int de
       case T(3, kFixed64):
       case T(4, kFixed64):
       case T(6, kFixed64):
-      BRAID_CASE_FIXED64(2)
-      BRAID_CASE_MESSAGE(5, WalkExemplar(context, p, p + size, depth - 1))
-      BRAID_CASE_MESSAGE(7, CheckAttribute(context, p, size, depth - 1))
-      BRAID_CASE_VARINT(8)
-      BRAID_CASE_OTHER()
+        BRAID_CASE_FIXED64(2)
+        BRAID_CASE_MESSAGE(5, WalkExemplar(context, p, p + size, depth - 1))
+        BRAID_CASE_MESSAGE(7, CheckAttribute(context, p, size, depth - 1))
+        BRAID_CASE_VARINT(8)
+        BRAID_CASE_OTHER()
     }
   }
   return true;
 }
 
 // A packed run of eight-byte numbers.
-#define BRAID_CASE_PACKED64(number)                                 \
-  case T(number, kBytes): {                                         \
-    size_t size;                                                    \
-    p = ReadLength(p, end, &size);                                  \
+#define BRAID_CASE_PACKED64(number)                                  \
+  case T(number, kBytes): {                                          \
+    size_t size;                                                     \
+    p = ReadLength(p, end, &size);                                   \
     if (BRAID_UNLIKELY(p == nullptr || size % 8 != 0)) return false; \
-    p += size;                                                      \
-    break;                                                          \
+    p += size;                                                       \
+    break;                                                           \
   }
 
 BRAID_NOINLINE bool WalkHistogramPoint(Context* context, Bytes p, Bytes end, int depth) {
@@ -987,14 +991,13 @@ BRAID_NOINLINE bool WalkHistogramPoint(Context* context, Bytes p, Bytes end, int
       case T(6, kFixed64):  // Repeated numbers may also come one by one.
       case T(7, kFixed64):
       case T(11, kFixed64):
-      case T(12, kFixed64):
-      BRAID_CASE_FIXED64(2)
+      case T(12, kFixed64): BRAID_CASE_FIXED64(2)
       case T(7, kBytes):
-      BRAID_CASE_PACKED64(6)
-      BRAID_CASE_MESSAGE(8, WalkExemplar(context, p, p + size, depth - 1))
-      BRAID_CASE_MESSAGE(9, CheckAttribute(context, p, size, depth - 1))
-      BRAID_CASE_VARINT(10)
-      BRAID_CASE_OTHER()
+        BRAID_CASE_PACKED64(6)
+        BRAID_CASE_MESSAGE(8, WalkExemplar(context, p, p + size, depth - 1))
+        BRAID_CASE_MESSAGE(9, CheckAttribute(context, p, size, depth - 1))
+        BRAID_CASE_VARINT(10)
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -1006,8 +1009,7 @@ BRAID_NOINLINE bool WalkBuckets(Context* context, Bytes p, Bytes end, int depth)
     p = ReadTag(p, end, &tag);
     if (p == nullptr) return false;
     switch (tag) {
-      case T(2, kVarint):
-      BRAID_CASE_VARINT(1)
+      case T(2, kVarint): BRAID_CASE_VARINT(1)
       case T(2, kBytes): {
         size_t size;
         p = ReadLength(p, end, &size);
@@ -1020,7 +1022,7 @@ BRAID_NOINLINE bool WalkBuckets(Context* context, Bytes p, Bytes end, int depth)
         }
         break;
       }
-      BRAID_CASE_OTHER()
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -1039,14 +1041,12 @@ BRAID_NOINLINE bool WalkExponentialPoint(Context* context, Bytes p, Bytes end, i
       case T(7, kFixed64):
       case T(12, kFixed64):
       case T(13, kFixed64):
-      case T(14, kFixed64):
-      BRAID_CASE_FIXED64(2)
-      case T(10, kVarint):
-      BRAID_CASE_VARINT(6)
+      case T(14, kFixed64): BRAID_CASE_FIXED64(2)
+      case T(10, kVarint): BRAID_CASE_VARINT(6)
       case T(9, kBytes):
-      BRAID_CASE_MESSAGE(8, WalkBuckets(context, p, p + size, depth - 1))
-      BRAID_CASE_MESSAGE(11, WalkExemplar(context, p, p + size, depth - 1))
-      BRAID_CASE_OTHER()
+        BRAID_CASE_MESSAGE(8, WalkBuckets(context, p, p + size, depth - 1))
+        BRAID_CASE_MESSAGE(11, WalkExemplar(context, p, p + size, depth - 1))
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -1058,9 +1058,7 @@ BRAID_NOINLINE bool WalkQuantile(Context* context, Bytes p, Bytes end, int depth
     p = ReadTag(p, end, &tag);
     if (p == nullptr) return false;
     switch (tag) {
-      case T(2, kFixed64):
-      BRAID_CASE_FIXED64(1)
-      BRAID_CASE_OTHER()
+      case T(2, kFixed64): BRAID_CASE_FIXED64(1) BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -1075,11 +1073,11 @@ BRAID_NOINLINE bool WalkSummaryPoint(Context* context, Bytes p, Bytes end, int d
       case T(3, kFixed64):
       case T(4, kFixed64):
       case T(5, kFixed64):
-      BRAID_CASE_FIXED64(2)
-      BRAID_CASE_MESSAGE(6, WalkQuantile(context, p, p + size, depth - 1))
-      BRAID_CASE_MESSAGE(7, CheckAttribute(context, p, size, depth - 1))
-      BRAID_CASE_VARINT(8)
-      BRAID_CASE_OTHER()
+        BRAID_CASE_FIXED64(2)
+        BRAID_CASE_MESSAGE(6, WalkQuantile(context, p, p + size, depth - 1))
+        BRAID_CASE_MESSAGE(7, CheckAttribute(context, p, size, depth - 1))
+        BRAID_CASE_VARINT(8)
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -1087,7 +1085,8 @@ BRAID_NOINLINE bool WalkSummaryPoint(Context* context, Bytes p, Bytes end, int d
 
 // Gauge, Sum, Histogram, ExponentialHistogram or Summary, by Metric's field number: points are field 1
 // of each; 2 and 3 are varints where they exist, and unknown fields of the same shape where not.
-BRAID_NOINLINE bool WalkData(Context* context, Bytes p, Bytes end, int depth, uint32_t member, uint64_t* points) {
+BRAID_NOINLINE bool WalkData(Context* context, Bytes p, Bytes end, int depth, uint32_t member,
+                             uint64_t* points) {
   while (p < end) {
     uint32_t tag;
     p = ReadTag(p, end, &tag);
@@ -1113,7 +1112,7 @@ BRAID_NOINLINE bool WalkData(Context* context, Bytes p, Bytes end, int depth, ui
         p += size;
         break;
       }
-      BRAID_CASE_OTHER()
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -1128,8 +1127,7 @@ BRAID_NOINLINE bool WalkMetric(Context* context, Bytes p, Bytes end, uint64_t* p
     if (p == nullptr) return false;
     switch (tag) {
       case T(2, kBytes):
-      case T(3, kBytes):
-      BRAID_CASE_STRING(1)
+      case T(3, kBytes): BRAID_CASE_STRING(1)
       case T(5, kBytes):
       case T(7, kBytes):
       case T(9, kBytes):
@@ -1146,8 +1144,8 @@ BRAID_NOINLINE bool WalkMetric(Context* context, Bytes p, Bytes end, uint64_t* p
         p += size;
         break;
       }
-      BRAID_CASE_MESSAGE(12, CheckAttribute(context, p, size, depth - 1))
-      BRAID_CASE_OTHER()
+        BRAID_CASE_MESSAGE(12, CheckAttribute(context, p, size, depth - 1))
+        BRAID_CASE_OTHER()
     }
   }
   return true;
@@ -1224,7 +1222,8 @@ BRAID_INLINE bool VisitScopeOf(Context* context, Bytes p, Bytes end) {
         if (!WalkScope(context, p, p + size, depth - 1) && !context->too_deep) return false;
         if (context->bad_utf8 || context->too_deep) CondemnScope(context, field);
         p += size;
-        context->scope_field(context, static_cast<uint32_t>(field - context->body), static_cast<uint32_t>(p - field));
+        context->scope_field(context, static_cast<uint32_t>(field - context->body),
+                             static_cast<uint32_t>(p - field));
         break;
       case T(3, kBytes):
         p = ReadLength(p, end, &size);
@@ -1232,12 +1231,14 @@ BRAID_INLINE bool VisitScopeOf(Context* context, Bytes p, Bytes end) {
         CheckString(context, p, size);
         if (context->bad_utf8) CondemnScope(context, field);
         p += size;
-        context->scope_field(context, static_cast<uint32_t>(field - context->body), static_cast<uint32_t>(p - field));
+        context->scope_field(context, static_cast<uint32_t>(field - context->body),
+                             static_cast<uint32_t>(p - field));
         break;
       default:
         p = Skip(context, p, end, tag, depth);
         if (p == nullptr) return false;
-        context->scope_field(context, static_cast<uint32_t>(field - context->body), static_cast<uint32_t>(p - field));
+        context->scope_field(context, static_cast<uint32_t>(field - context->body),
+                             static_cast<uint32_t>(p - field));
         break;
     }
   }
@@ -1269,7 +1270,7 @@ BRAID_NOINLINE Digest128 Digest(const void* bytes, size_t size, const unsigned c
 
 }  // namespace
 
-const Visitor BRAID_VISITOR = {VisitResource, VisitScopeSpans, VisitScopeLogs, VisitScopeMetrics,
-                               Skip,          Utf8,            Hash,           Digest};
+const Visitor BRAID_VISITOR = {VisitResource, VisitScopeSpans, VisitScopeLogs, VisitScopeMetrics, Skip, Utf8,
+                               Hash,          Digest};
 
 }  // namespace braid::ingest::visitor

@@ -1,10 +1,11 @@
-// Decode alone, next to generated protobuf reading the same bytes. Prints nanoseconds, rates and ratios; gates nothing.
+// Decode alone, next to generated protobuf reading the same bytes. Prints nanoseconds, rates and ratios;
+// gates nothing.
 //
 //   decode_kernel_bench [batches] [rounds]
 //
-// Cases are interleaved round by round and compared by the median of their CPU times, because other work on the machine comes in
-// spells. The corpus (512 spans a request, 12 attributes, 3 resources, 495 bytes a span) exceeds the caches unless few
-// batches are asked for.
+// Cases are interleaved round by round and compared by the median of their CPU times, because other work on
+// the machine comes in spells. The corpus (512 spans a request, 12 attributes, 3 resources, some 450 bytes a
+// span) exceeds the caches unless few batches are asked for.
 
 #include <google/protobuf/arena.h>
 #include <google/protobuf/util/json_util.h>
@@ -91,7 +92,8 @@ std::string TraceRequest(std::mt19937_64& random) {
       SetString(span->add_attributes(), "http.request.method", "GET");
       SetString(span->add_attributes(), "url.path", "/api/v1/items/" + Number(random, 10'000));
       SetInt(span->add_attributes(), "http.response.status_code", 200);
-      SetString(span->add_attributes(), "server.address", "10.1." + Number(random, 256) + "." + Number(random, 256));
+      SetString(span->add_attributes(), "server.address",
+                "10.1." + Number(random, 256) + "." + Number(random, 256));
       SetInt(span->add_attributes(), "server.port", 8080);
       SetString(span->add_attributes(), "network.protocol.version", "1.1");
       SetString(span->add_attributes(), "user_agent.original", "okhttp/4.9.3");
@@ -119,9 +121,11 @@ std::string LogRequest(std::mt19937_64& random) {
       auto* log = group->add_log_records();
       log->set_time_unix_nano(1'700'000'000'000'000'000 + random() % 1'000'000'000);
       log->set_observed_time_unix_nano(log->time_unix_nano());
-      log->set_severity_number(random() % 50 == 0 ? oracle::SEVERITY_NUMBER_ERROR : oracle::SEVERITY_NUMBER_INFO);
+      log->set_severity_number(random() % 50 == 0 ? oracle::SEVERITY_NUMBER_ERROR
+                                                  : oracle::SEVERITY_NUMBER_INFO);
       log->set_severity_text("INFO");
-      log->mutable_body()->set_string_value("order " + Number(random, 1'000'000) + " was taken from stock and handed to shipping");
+      log->mutable_body()->set_string_value("order " + Number(random, 1'000'000) +
+                                            " was taken from stock and handed to shipping");
       SetString(log->add_attributes(), "code.namespace", "com.example.shop.OrderService");
       SetInt(log->add_attributes(), "code.lineno", random() % 1000);
       SetString(log->add_attributes(), "thread.name", "worker-" + Number(random, 32));
@@ -140,8 +144,9 @@ std::string ToOtlpJson(const oracle::ExportTraceServiceRequest& request) {
   std::vector<std::string> ids;
   for (auto& home : *bare.mutable_resource_spans()) {
     for (auto& span : *home.mutable_scope_spans(0)->mutable_spans()) {
-      ids.push_back("{\"traceId\":\"" + ToHex(TraceId{LoadBigEndian64(span.trace_id().data()),
-                                                      LoadBigEndian64(span.trace_id().data() + 8)}) +
+      ids.push_back("{\"traceId\":\"" +
+                    ToHex(TraceId{LoadBigEndian64(span.trace_id().data()),
+                                  LoadBigEndian64(span.trace_id().data() + 8)}) +
                     "\",\"spanId\":\"" + ToHex(LoadBigEndian64(span.span_id().data())) + "\",");
       span.clear_trace_id();
       span.clear_span_id();
@@ -216,7 +221,9 @@ class Corpus {
     return slabs_.size() * kItems;
   }
 
-  double bytes_per_item() const { return static_cast<double>(bytes_) / static_cast<double>(slabs_.size() * kItems); }
+  double bytes_per_item() const {
+    return static_cast<double>(bytes_) / static_cast<double>(slabs_.size() * kItems);
+  }
 
  private:
   const Signal signal_;
@@ -237,7 +244,8 @@ int Main(int argc, char** argv) {
   SlicePool slice_pool;
   const Epoch epoch{.number = 1, .shards = 2, .seed = 42};
   ingest::Decoder best(epoch, batch_pool, slice_pool, slabs, nullptr);
-  ingest::Decoder plain(epoch, batch_pool, slice_pool, slabs, nullptr, {.isa = ingest::Decoder::Isa::kBaseline});
+  ingest::Decoder plain(epoch, batch_pool, slice_pool, slabs, nullptr,
+                        {.isa = ingest::Decoder::Isa::kBaseline});
   const size_t block_size = 4u << 20;
   const auto block = std::make_unique<char[]>(block_size);
 
@@ -276,17 +284,19 @@ int Main(int argc, char** argv) {
       const double begin = CpuSeconds();
       const uint64_t items = one.run();
       const double seconds = CpuSeconds() - begin;
-      if (round != 0) one.seconds_per_item.push_back(seconds / static_cast<double>(items));  // Round 0 warms up.
+      if (round != 0)
+        one.seconds_per_item.push_back(seconds / static_cast<double>(items));  // Round 0 warms up.
     }
   }
 
-  std::printf("%.0f bytes per span, %.0f per log, %.0f per span in JSON; %d requests of %d; median of %d rounds\n",
-              trace_corpus.bytes_per_item(), log_corpus.bytes_per_item(), json_corpus.bytes_per_item(), batches, kItems,
-              rounds);
+  std::printf(
+      "%.0f bytes per span, %.0f per log, %.0f per span in JSON; %d requests of %d; median of %d rounds\n",
+      trace_corpus.bytes_per_item(), log_corpus.bytes_per_item(), json_corpus.bytes_per_item(), batches,
+      kItems, rounds);
   for (Case& one : cases) {
     const double median = one.Median();
-    std::printf("%-32s %8.1f ns %8.2f M/s   fastest %8.1f ns\n", one.name.c_str(), median * 1e9, 1e-6 / median,
-                one.seconds_per_item.front() * 1e9);
+    std::printf("%-32s %8.1f ns %8.2f M/s   fastest %8.1f ns\n", one.name.c_str(), median * 1e9,
+                1e-6 / median, one.seconds_per_item.front() * 1e9);
   }
   std::printf("protobuf / decoder: spans %.1f (plain %.1f), logs %.1f (plain %.1f)\n",
               cases[2].Median() / cases[0].Median(), cases[2].Median() / cases[1].Median(),

@@ -26,7 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return 0;
 }
 
-// Half of the mutations begin with, or are, edits of plausible requests, which libFuzzer would take long to find by itself.
+// Half of the mutations begin with, or are, edits of plausible requests, which libFuzzer would take long to
+// find by itself.
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
   std::mt19937_64 random(seed);
   if (seed % 2 == 0 && size != 0) return LLVMFuzzerMutate(data, size, max_size);

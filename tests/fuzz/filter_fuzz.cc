@@ -1,5 +1,5 @@
-// Any bytes under rules of every kind: no crash, and what is rewritten is acceptable if the original was. The first byte
-// chooses the signal.
+// Any bytes under rules of every kind: no crash, and what is rewritten is acceptable if the original was. The
+// first byte chooses the signal.
 
 #include <google/protobuf/stubs/logging.h>
 #include <otlp.pb.h>
@@ -29,7 +29,11 @@ std::shared_ptr<const Filter> Rules() {
   rules.push_back({.name = "drop", .conditions = {{.field = Field::kAttribute, .key = "k", .pattern = "e"}}});
   rules.push_back({.name = "name", .conditions = {{.field = Field::kSpanName, .pattern = "launched"}}});
   rules.push_back({.name = "body", .conditions = {{.field = Field::kLogBody, .pattern = "launched"}}});
-  rules.push_back({.name = "redact", .action = Action::kRedact, .key = "s.*", .pattern = "e", .replacement = "\xc3\xa9\xc3\xa9"});
+  rules.push_back({.name = "redact",
+                   .action = Action::kRedact,
+                   .key = "s.*",
+                   .pattern = "e",
+                   .replacement = "\xc3\xa9\xc3\xa9"});
   rules.push_back({.name = "whole", .action = Action::kRedact, .key = "log.*"});
   rules.push_back({.name = "remove", .action = Action::kRemove, .key = "http.*"});
   return *Filter::Create(std::move(rules));
@@ -54,7 +58,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const auto signal = static_cast<Signal>(data[0] % braid::kSignals);
   const std::string_view request(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const braid::Result<Filter::Outcome> outcome = filter->Apply(signal, braid::test::ToSlab(slabs, request), slabs);
+  const braid::Result<Filter::Outcome> outcome =
+      filter->Apply(signal, braid::test::ToSlab(slabs, request), slabs);
   if (!outcome.ok()) std::abort();
   if (outcome->body && Parses(signal, request) && !Parses(signal, outcome->body.view())) std::abort();
   return 0;

@@ -1,5 +1,5 @@
-// Any text: the JSON transcoder neither reads nor writes out of bounds, and what it makes is well framed: generated protobuf parses it
-// and the decoder takes it. The first byte chooses the signal.
+// Any text: the JSON transcoder neither reads nor writes out of bounds, and what it makes is well framed:
+// generated protobuf parses it and the decoder takes it. The first byte chooses the signal.
 
 #include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/util/json_util.h>

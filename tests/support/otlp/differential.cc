@@ -73,7 +73,8 @@ template <typename Attributes>
 std::string LastString(const Attributes& attributes, std::string_view key) {
   std::string value;
   for (const auto& attribute : attributes) {
-    if (attribute.key() == key && attribute.value().has_string_value()) value = attribute.value().string_value();
+    if (attribute.key() == key && attribute.value().has_string_value())
+      value = attribute.value().string_value();
   }
   return value;
 }
@@ -81,7 +82,8 @@ std::string LastString(const Attributes& attributes, std::string_view key) {
 template <typename Attributes, typename Keys>
 bool AnyKey(const Attributes& attributes, const Keys& keys) {
   return std::any_of(attributes.begin(), attributes.end(), [&](const auto& attribute) {
-    return std::any_of(keys.begin(), keys.end(), [&](std::string_view key) { return attribute.key() == key; });
+    return std::any_of(keys.begin(), keys.end(),
+                       [&](std::string_view key) { return attribute.key() == key; });
   });
 }
 
@@ -118,7 +120,8 @@ Expected Expect(const Epoch& epoch, const std::string& service, const oracle::Sp
   const int status = span.status().code() >= 0 && span.status().code() <= 2 ? span.status().code() : 0;
   expected.item.series = ingest::SpanSeries(epoch, service, span.name(), kind, status);
   expected.item.flags = static_cast<uint16_t>(kind | status << item_flags::kStatusShift);
-  if ((span.flags() & 0x100) != 0 && (span.flags() & 0x200) != 0) expected.item.flags |= item_flags::kParentRemote;
+  if ((span.flags() & 0x100) != 0 && (span.flags() & 0x200) != 0)
+    expected.item.flags |= item_flags::kParentRemote;
   if (AnyKey(span.attributes(), stamp::kSpanKeys)) expected.item.flags |= item_flags::kStampCollision;
   return expected;
 }
@@ -157,9 +160,10 @@ Expected Expect(const Epoch&, const std::string&, const oracle::LogRecord& log) 
 Expected Expect(const Epoch&, const std::string&, const oracle::Metric& metric) {
   Expected expected;
   expected.by_home = true;
-  expected.count = static_cast<uint64_t>(
-      metric.gauge().data_points_size() + metric.sum().data_points_size() + metric.histogram().data_points_size() +
-      metric.exponential_histogram().data_points_size() + metric.summary().data_points_size());
+  expected.count = static_cast<uint64_t>(metric.gauge().data_points_size() + metric.sum().data_points_size() +
+                                         metric.histogram().data_points_size() +
+                                         metric.exponential_histogram().data_points_size() +
+                                         metric.summary().data_points_size());
   expected.item.span = expected.count;
   return expected;
 }
@@ -194,14 +198,17 @@ class Comparison {
             ++bad_ids;
             continue;
           }
-          if (std::string error = One(expected, item, service, home_rest, group_rest); !error.empty()) return error;
+          if (std::string error = One(expected, item, service, home_rest, group_rest); !error.empty())
+            return error;
         }
       }
     }
     for (const Reader& reader : readers_) {
-      if (reader.slice != nullptr && reader.next != reader.slice->items.size()) return "too many items in a slice";
+      if (reader.slice != nullptr && reader.next != reader.slice->items.size())
+        return "too many items in a slice";
     }
-    if (submission_.rejected[static_cast<size_t>(RejectReason::kBadId)] != bad_ids) return "rejected for bad IDs";
+    if (submission_.rejected[static_cast<size_t>(RejectReason::kBadId)] != bad_ids)
+      return "rejected for bad IDs";
     uint64_t sum = 0;
     for (const uint64_t n : submission_.rejected) sum += n;
     if (sum != bad_ids) return "rejected for other reasons";
@@ -255,7 +262,8 @@ class Comparison {
         if (item.offset <= last) return "items are not in wire order";
         last = item.offset;
         if (item.group >= batch_.groups.size()) return "an item without a group";
-        if (S::kSignal == Signal::kLogs && item.parent > slice->notes.size()) return "a note that does not exist";
+        if (S::kSignal == Signal::kLogs && item.parent > slice->notes.size())
+          return "a note that does not exist";
       }
       if (slice->count != count) return "Slice::count";
       items += count;
@@ -281,7 +289,8 @@ class Comparison {
     Reader* at = nullptr;
     for (Reader& reader : readers_) {
       if (reader.slice == nullptr || reader.next == reader.slice->items.size()) continue;
-      if (at == nullptr || reader.slice->items[reader.next].offset < at->slice->items[at->next].offset) at = &reader;
+      if (at == nullptr || reader.slice->items[reader.next].offset < at->slice->items[at->next].offset)
+        at = &reader;
     }
     if (at == nullptr) return "an item is missing";
     const Item& item = at->slice->items[at->next++];
@@ -299,10 +308,12 @@ class Comparison {
     if (item.span != want.span) return "span ID or points";
     if (item.start_ns != want.start_ns) return "start";
     if (item.end_ns != want.end_ns) return "end";
-    if (item.flags != want.flags) return "flags " + std::to_string(item.flags) + ", not " + std::to_string(want.flags);
+    if (item.flags != want.flags)
+      return "flags " + std::to_string(item.flags) + ", not " + std::to_string(want.flags);
     if (item.series != (expected.hash_of_bytes ? Hash(epoch_, bytes) : want.series)) return "series";
     if (S::kSignal == Signal::kLogs) {
-      const std::string note(item.parent == 0 ? std::string_view() : batch_.bytes(at->slice->notes[item.parent - 1]));
+      const std::string note(item.parent == 0 ? std::string_view()
+                                              : batch_.bytes(at->slice->notes[item.parent - 1]));
       if (note != expected.note) return "note";
     } else if (item.parent != want.parent) {
       return "parent";
@@ -340,7 +351,8 @@ bool SameSlices(const Submission& a, const Submission& b) {
     if (a.slices[i] == nullptr) continue;
     const Slice& x = *a.slices[i];
     const Slice& y = *b.slices[i];
-    if (x.digest != y.digest || x.items.size() != y.items.size() || x.notes.size() != y.notes.size()) return false;
+    if (x.digest != y.digest || x.items.size() != y.items.size() || x.notes.size() != y.notes.size())
+      return false;
     if (std::memcmp(x.items.data(), y.items.data(), x.items.size() * sizeof(Item)) != 0) return false;
   }
   return true;
@@ -352,7 +364,8 @@ size_t GroupStarts(std::string_view bytes) {
 }
 
 template <typename S>
-std::string CheckSignal(const Epoch& epoch, uint32_t tenant, std::string_view bytes, const Result<Submission>& result) {
+std::string CheckSignal(const Epoch& epoch, uint32_t tenant, std::string_view bytes,
+                        const Result<Submission>& result) {
   typename S::Request request;
   google::protobuf::io::ArrayInputStream stream(bytes.data(), static_cast<int>(bytes.size()));
   const bool parsed = request.ParseFromZeroCopyStream(&stream);
@@ -366,7 +379,7 @@ std::string CheckSignal(const Epoch& epoch, uint32_t tenant, std::string_view by
     if (result.status().code() != Code::kInvalidArgument) return "wrong code";
     if (message == "malformed request") return "a fault without explanation";
     if (!parsed) return {};
-    if (message.find("a tag") != std::string::npos) return {};                            // Over 32 bits.
+    if (message.find("a tag") != std::string::npos) return {};                                // Over 32 bits.
     if (message.find("too deep") != std::string::npos && GroupStarts(bytes) > 31) return {};  // Groups.
     return "protobuf accepts, the decoder refuses: " + message;
   }
@@ -377,7 +390,8 @@ std::string CheckSignal(const Epoch& epoch, uint32_t tenant, std::string_view by
     if (result->first_error.find("too deep") != std::string::npos && GroupStarts(bytes) > 31) return {};
     return "protobuf accepts, the decoder rejects items: " + result->first_error;
   }
-  // first_error holds the first fault only. If that was an ID, a bad string of a scope without items may hide.
+  // first_error holds the first fault only. If that was an ID, a bad string of a scope without items may
+  // hide.
   if (accepted && result->rejected[static_cast<size_t>(RejectReason::kBadId)] == 0) {
     return "protobuf refuses, the decoder accepts";
   }

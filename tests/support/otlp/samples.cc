@@ -26,9 +26,15 @@ class Generator {
   }
 
   std::string Text() {
-    static constexpr std::string_view kWords[] = {"", "GET /cart", "checkout", "naïve", "数据库连接失败", "🚀 launched",
-                                                  "a rather long piece of text that needs more than thirty-two bytes",
-                                                  "x"};
+    static constexpr std::string_view kWords[] = {
+        "",
+        "GET /cart",
+        "checkout",
+        "naïve",
+        "数据库连接失败",
+        "🚀 launched",
+        "a rather long piece of text that needs more than thirty-two bytes",
+        "x"};
     std::string text(kWords[Below(std::size(kWords))]);
     if (Once(20)) {
       for (uint64_t i = Below(100); i > 0; --i) text += kWords[Below(std::size(kWords))];
@@ -53,7 +59,8 @@ class Generator {
         for (uint64_t i = Below(4); i > 0; --i) Value(value->mutable_array_value()->add_values(), depth - 1);
         break;
       case 8:
-        for (uint64_t i = Below(4); i > 0; --i) Attribute(value->mutable_kvlist_value()->add_values(), depth - 1);
+        for (uint64_t i = Below(4); i > 0; --i)
+          Attribute(value->mutable_kvlist_value()->add_values(), depth - 1);
         break;
       default: value->set_string_value(Text());
     }
@@ -209,7 +216,8 @@ class Generator {
         }
         break;
       case 3:
-        metric->mutable_exponential_histogram()->set_aggregation_temporality(oracle::AGGREGATION_TEMPORALITY_DELTA);
+        metric->mutable_exponential_histogram()->set_aggregation_temporality(
+            oracle::AGGREGATION_TEMPORALITY_DELTA);
         for (uint64_t i = 0; i < points; ++i) {
           auto* point = metric->mutable_exponential_histogram()->add_data_points();
           Point_(point);
@@ -318,8 +326,8 @@ void Mutate(std::string* bytes, std::mt19937_64& random) {
         break;
       case 8: bytes->insert(at, "\x9b\x01\x08\x01\x9c\x01"); break;  // A small group of field 19.
       case 9: {
-        static constexpr std::string_view kSnippets[] = {"\xc3", "\xed\xa0\x80", "\xf0\x9f\x9a\x80", "\xff",
-                                                         "\x80\x80\x80\x80\x10", "\xc0\x80"};
+        static constexpr std::string_view kSnippets[] = {"\xc3", "\xed\xa0\x80",         "\xf0\x9f\x9a\x80",
+                                                         "\xff", "\x80\x80\x80\x80\x10", "\xc0\x80"};
         bytes->insert(at, kSnippets[below(std::size(kSnippets))]);
         break;
       }

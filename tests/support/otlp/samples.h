@@ -11,11 +11,12 @@
 // Random but plausible OTLP, as wire bytes.
 namespace braid::test {
 
-// A valid request of one signal: every field of the schema occurs now and then, IDs are mostly good, keys sometimes
-// those that the decoder looks for.
+// A valid request of one signal: every field of the schema occurs now and then, IDs are mostly good, keys
+// sometimes those that the decoder looks for.
 std::string RandomRequest(Signal signal, std::mt19937_64& random);
 
-// A few random edits: flipped bits, cut, doubled and moved ranges, stretched varints, inserted groups and bad text.
+// A few random edits: flipped bits, cut, doubled and moved ranges, stretched varints, inserted groups and bad
+// text.
 void Mutate(std::string* bytes, std::mt19937_64& random);
 
 // A Slab with these bytes.

@@ -35,7 +35,9 @@ std::string Message(const std::function<void(Writer&)>& fill) {
 std::string Field(uint32_t number, std::string_view content) {
   return Message([&](Writer& w) { w.Bytes(number, content); });
 }
-std::string KeyValue(std::string_view key, std::string_view any_value) { return Field(1, key) + Field(2, any_value); }
+std::string KeyValue(std::string_view key, std::string_view any_value) {
+  return Field(1, key) + Field(2, any_value);
+}
 std::string StringValue(std::string_view text) { return Field(1, text); }
 std::string Span(std::string_view more = {}) {
   return Field(1, kTraceId) + Field(2, kSpanId) + std::string(more);
@@ -52,7 +54,9 @@ std::string Spans(std::initializer_list<std::string> spans) {
   for (const std::string& span : spans) items += Field(2, span);
   return Home(items);
 }
-std::string Service(std::string_view name) { return Field(1, Attribute(1, "service.name", StringValue(name))); }
+std::string Service(std::string_view name) {
+  return Field(1, Attribute(1, "service.name", StringValue(name)));
+}
 
 // A value that nests `maps` maps and then `lists` lists.
 std::string Nested(int maps, int lists) {
@@ -113,13 +117,16 @@ class DecoderTest : public testing::TestWithParam<Decoder::Isa> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Isas, DecoderTest, testing::Values(Decoder::Isa::kBest, Decoder::Isa::kBaseline),
-                         [](const auto& test) { return test.param == Decoder::Isa::kBest ? "best" : "baseline"; });
+                         [](const auto& test) {
+                           return test.param == Decoder::Isa::kBest ? "best" : "baseline";
+                         });
 
 // Scenario: nothing, or messages with nothing in them.
 // Guarantees: success without a slice and without leftovers in the tables.
 TEST_P(DecoderTest, EmptyEverything) {
-  for (const std::string& request : {std::string(), Field(1, ""), Field(1, Field(1, "")), Field(1, Field(2, "")),
-                                     Field(1, Service("a") + Field(2, Field(1, Field(1, "scope"))))}) {
+  for (const std::string& request :
+       {std::string(), Field(1, ""), Field(1, Field(1, "")), Field(1, Field(2, "")),
+        Field(1, Service("a") + Field(2, Field(1, Field(1, "scope"))))}) {
     for (const Signal signal : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) {
       const Submission submission = Decode(signal, request);
       EXPECT_EQ(submission.items, 0u);
@@ -186,9 +193,9 @@ TEST_P(DecoderTest, ForeignEnumsAreUnset) {
 // Guarantees: the last string wins for all spans; the ranges hold both parts; they do not include the scopes.
 TEST_P(DecoderTest, ResolvesResourceAtItsEnd) {
   const std::string first = Service("first");
-  const std::string second =
-      Field(1, Attribute(1, "service.name", StringValue("second")) + Attribute(1, "service.name", "\x18\x05") +
-                   Attribute(1, "service.namespace", StringValue("no")));
+  const std::string second = Field(1, Attribute(1, "service.name", StringValue("second")) +
+                                          Attribute(1, "service.name", "\x18\x05") +
+                                          Attribute(1, "service.namespace", StringValue("no")));
   const Item item = One(Signal::kTraces, Home(Field(2, Span()), first) + "");
   EXPECT_EQ(item.series, ingest::SpanSeries(epoch_, "first", "", 0, 0));
 
@@ -221,9 +228,11 @@ TEST_P(DecoderTest, LastOccurrenceWins) {
   EXPECT_EQ(item.start_ns, 2u);
   EXPECT_EQ(item.series, ingest::SpanSeries(epoch_, "", "b", 0, 2));
   const std::string both = StringValue("x") + "\x18\x05";
-  const Item numbered = One(Signal::kTraces, Home(Field(2, Span()), Field(1, Attribute(1, "service.name", both))));
+  const Item numbered =
+      One(Signal::kTraces, Home(Field(2, Span()), Field(1, Attribute(1, "service.name", both))));
   EXPECT_EQ(numbered.series, ingest::SpanSeries(epoch_, "", "", 0, 0));
-  const std::string merged = Field(1, Field(1, Field(1, "service.name") + Field(2, StringValue("x")) + Field(2, "")));
+  const std::string merged =
+      Field(1, Field(1, Field(1, "service.name") + Field(2, StringValue("x")) + Field(2, "")));
   const Item kept = One(Signal::kTraces, Home(Field(2, Span()), merged));
   EXPECT_EQ(kept.series, ingest::SpanSeries(epoch_, "x", "", 0, 0));
 }
@@ -232,10 +241,11 @@ TEST_P(DecoderTest, LastOccurrenceWins) {
 // Guarantees: each is rejected for its ID, the first is named, the good one between them passes.
 TEST_P(DecoderTest, RejectsBadIds) {
   const std::string zeros(16, '\0');
-  const Submission submission = Decode(
-      Signal::kTraces, Spans({Field(2, kSpanId), Field(1, kTraceId), Field(1, zeros) + Field(2, kSpanId),
-                              Field(1, kTraceId) + Field(2, zeros.substr(0, 8)), Field(1, "short") + Field(2, kSpanId),
-                              Span(), Span(Field(4, "123")), Span(Field(4, "")), Span(Field(4, zeros.substr(0, 8)))}));
+  const Submission submission =
+      Decode(Signal::kTraces,
+             Spans({Field(2, kSpanId), Field(1, kTraceId), Field(1, zeros) + Field(2, kSpanId),
+                    Field(1, kTraceId) + Field(2, zeros.substr(0, 8)), Field(1, "short") + Field(2, kSpanId),
+                    Span(), Span(Field(4, "123")), Span(Field(4, "")), Span(Field(4, zeros.substr(0, 8)))}));
   EXPECT_EQ(Rejected(submission, RejectReason::kBadId), 6u);
   EXPECT_EQ(submission.items, 3u);
   EXPECT_EQ(submission.first_error,
@@ -264,7 +274,8 @@ TEST_P(DecoderTest, BadTextCostsItsItem) {
       {"attributes[0].value.kvlist_value.values[0].key",
        [](const std::string& bad) { return Attribute(9, "k", Field(6, Field(1, KeyValue(bad, "")))); }},
       {"events[0].name", [](const std::string& bad) { return Field(11, Field(2, bad)); }},
-      {"events[0].attributes[0].key", [](const std::string& bad) { return Field(11, Attribute(3, bad, "")); }},
+      {"events[0].attributes[0].key",
+       [](const std::string& bad) { return Field(11, Attribute(3, bad, "")); }},
       {"links[0].trace_state", [](const std::string& bad) { return Field(13, Field(3, bad)); }},
       {"links[0].attributes[0].key", [](const std::string& bad) { return Field(13, Attribute(4, bad, "")); }},
       {"status.message", [](const std::string& bad) { return Field(15, Field(2, bad)); }},
@@ -277,7 +288,8 @@ TEST_P(DecoderTest, BadTextCostsItsItem) {
             Decode(Signal::kTraces, Spans({Span(), Span(place.make(text)), Span(place.make("fine é"))}));
         ASSERT_EQ(submission.items, 2u) << place.path << " " << size;
         ASSERT_EQ(Rejected(submission, RejectReason::kBadUtf8), 1u);
-        ASSERT_EQ(submission.first_error, "resource_spans[0].scope_spans[0].spans[1]." + place.path + ": not UTF-8");
+        ASSERT_EQ(submission.first_error,
+                  "resource_spans[0].scope_spans[0].spans[1]." + place.path + ": not UTF-8");
       }
     }
   }
@@ -290,10 +302,13 @@ TEST_P(DecoderTest, BadTextOfAGroupCostsItsItems) {
   const std::string items = Field(2, Span()) + Field(2, Span());
   const std::string scope = Field(1, Field(1, bad));
   for (const auto& [request, path] : {
-           std::pair{Home(items, Service(bad)), "resource_spans[1].resource.attributes[0].value.string_value"},
-           std::pair{Field(1, Field(2, items) + Service(bad)), "resource_spans[1].resource.attributes[0].value.string_value"},
+           std::pair{Home(items, Service(bad)),
+                     "resource_spans[1].resource.attributes[0].value.string_value"},
+           std::pair{Field(1, Field(2, items) + Service(bad)),
+                     "resource_spans[1].resource.attributes[0].value.string_value"},
            std::pair{Home(items, Field(3, bad)), "resource_spans[1].schema_url"},
-           std::pair{Home(items, Field(1, Field(3, Field(2, bad)))), "resource_spans[1].resource.entity_refs[0].type"},
+           std::pair{Home(items, Field(1, Field(3, Field(2, bad)))),
+                     "resource_spans[1].resource.entity_refs[0].type"},
            std::pair{Home(scope + items), "resource_spans[1].scope_spans[0].scope.name"},
            std::pair{Home(items + scope), "resource_spans[1].scope_spans[0].scope.name"},
            std::pair{Home(items + Field(3, bad)), "resource_spans[1].scope_spans[0].schema_url"},
@@ -307,8 +322,9 @@ TEST_P(DecoderTest, BadTextOfAGroupCostsItsItems) {
   }
 }
 
-// Scenario: values nested up to protobuf's limit and one beyond, in attributes, events, log bodies and data points.
-// Guarantees: the limit is exactly that of generated protobuf; beyond it the item is rejected, and the next one is not.
+// Scenario: values nested up to protobuf's limit and one beyond, in attributes, events, log bodies and data
+// points. Guarantees: the limit is exactly that of generated protobuf; beyond it the item is rejected, and
+// the next one is not.
 TEST_P(DecoderTest, BoundsNestingLikeProtobuf) {
   struct Place {
     Signal signal;
@@ -318,16 +334,19 @@ TEST_P(DecoderTest, BoundsNestingLikeProtobuf) {
   };
   const Place places[] = {
       {Signal::kTraces, 31, 47, [](const std::string& value) { return Span(Attribute(9, "k", value)); }},
-      {Signal::kTraces, 31, 47, [](const std::string& value) { return Span(Field(11, Attribute(3, "k", value))); }},
+      {Signal::kTraces, 31, 47,
+       [](const std::string& value) { return Span(Field(11, Attribute(3, "k", value))); }},
       {Signal::kLogs, 32, 48, [](const std::string& value) { return Field(5, value); }},
       {Signal::kLogs, 31, 47, [](const std::string& value) { return Attribute(6, "k", value); }},
-      {Signal::kMetrics, 31, 46, [](const std::string& value) { return Field(5, Field(1, Attribute(7, "k", value))); }},
+      {Signal::kMetrics, 31, 46,
+       [](const std::string& value) { return Field(5, Field(1, Attribute(7, "k", value))); }},
   };
   for (const Place& place : places) {
     for (const auto& [maps, lists] : {std::pair{place.maps, 0}, std::pair{0, place.lists}}) {
       const std::string good = Home(Field(2, place.item(Nested(maps, lists))));
-      const std::string deep = Home(Field(2, place.item(Nested(maps + (maps != 0 ? 1 : 0), lists + (lists != 0 ? 1 : 0)))) +
-                                    Field(2, place.item("")));
+      const std::string deep =
+          Home(Field(2, place.item(Nested(maps + (maps != 0 ? 1 : 0), lists + (lists != 0 ? 1 : 0)))) +
+               Field(2, place.item("")));
       Submission submission = Decode(place.signal, good);
       EXPECT_EQ(submission.items, 1u) << submission.first_error;
       submission = Decode(place.signal, deep);
@@ -347,9 +366,12 @@ TEST_P(DecoderTest, BoundsNestingLikeProtobuf) {
     }
   }
   // In a resource: all its items. A million levels: no deep stack.
-  const Submission deep = Decode(Signal::kTraces, Home(Field(2, Span()), Field(1, Attribute(1, "k", Nested(0, 60)))));
+  const Submission deep =
+      Decode(Signal::kTraces, Home(Field(2, Span()), Field(1, Attribute(1, "k", Nested(0, 60)))));
   EXPECT_EQ(Rejected(deep, RejectReason::kTooDeep), 1u);
-  EXPECT_EQ(Rejected(Decode(Signal::kTraces, Spans({Span(std::string(1'000'000, '\x33'))})), RejectReason::kTooDeep), 1u);
+  EXPECT_EQ(Rejected(Decode(Signal::kTraces, Spans({Span(std::string(1'000'000, '\x33'))})),
+                     RejectReason::kTooDeep),
+            1u);
 }
 
 // Scenario: fields no schema knows, known numbers with another wire type, and groups, on every level.
@@ -362,15 +384,24 @@ TEST_P(DecoderTest, SkipsWhatItDoesNotKnow) {
                                 w.Bytes(103, "\xff");
                               }) +
                               "\xa3\x06\x08\x01\x13\x14\xa4\x06";  // Group 100 around a varint and group 2.
-  const std::string mistyped = "\x0d" "abcd" "\x11" "abcdefgh" "\x28\x05";  // Fields 1, 2 and 5 as numbers.
+  const std::string mistyped =
+      "\x0d"
+      "abcd"
+      "\x11"
+      "abcdefgh"
+      "\x28\x05";  // Fields 1, 2 and 5 as numbers.
   const std::string span = unknown + mistyped + Span(unknown);
-  const Item item = One(Signal::kTraces, unknown + Field(1, unknown + Field(2, unknown + Field(2, span) + unknown) + unknown));
+  const Item item = One(Signal::kTraces,
+                        unknown + Field(1, unknown + Field(2, unknown + Field(2, span) + unknown) + unknown));
   EXPECT_EQ(item.span, kSpan);
   EXPECT_EQ(last_.batch->ItemBytes(item.offset), span);
   EXPECT_EQ(last_.batch->resources[0].range_count, 2u);
   EXPECT_EQ(last_.batch->groups[0].range_count, 2u);
 
-  const auto groups = [](int levels) { return std::string(static_cast<size_t>(levels), '\x33') + std::string(static_cast<size_t>(levels), '\x34'); };
+  const auto groups = [](int levels) {
+    return std::string(static_cast<size_t>(levels), '\x33') +
+           std::string(static_cast<size_t>(levels), '\x34');
+  };
   EXPECT_EQ(Decode(Signal::kTraces, Spans({Span(groups(31))})).items, 1u);
   const Submission deep = Decode(Signal::kTraces, Spans({Span(groups(32)), Span()}));
   EXPECT_EQ(deep.items, 1u);
@@ -381,8 +412,8 @@ TEST_P(DecoderTest, SkipsWhatItDoesNotKnow) {
 // Scenario: varints, tags and lengths written with more bytes than they need.
 // Guarantees: taken up to protobuf's limits (5 for tags and lengths, 10 for values) and not beyond.
 TEST_P(DecoderTest, TakesPaddedVarints) {
-  const std::string tag("\xaa\x80\x80\x80\x00", 5);      // Field 5, bytes.
-  const std::string length("\x83\x80\x80\x80\x00", 5);   // 3
+  const std::string tag("\xaa\x80\x80\x80\x00", 5);                            // Field 5, bytes.
+  const std::string length("\x83\x80\x80\x80\x00", 5);                         // 3
   const std::string kind("\x30\x82\x80\x80\x80\x80\x80\x80\x80\x80\x00", 11);  // Field 6 = 2.
   const Item item = One(Signal::kTraces, Spans({Span(tag + length + "abc" + kind)}));
   EXPECT_EQ(item.series, ingest::SpanSeries(epoch_, "", "abc", 2, 0));
@@ -402,23 +433,32 @@ TEST_P(DecoderTest, TakesPaddedVarints) {
 TEST_P(DecoderTest, RefusesBrokenFraming) {
   const std::string in_span = "resource_spans[0].scope_spans[0].spans[0]";
   EXPECT_EQ(Refusal(Signal::kTraces, "\x0a\x05\x0a"), "resource_spans[0]: length runs past its message");
-  EXPECT_EQ(Refusal(Signal::kTraces, Field(1, "\x12\x7f")), "resource_spans[0].scope_spans[0]: length runs past its message");
-  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span(), Span(Attribute(9, "a", "") + "\x4a\x03" "x")})),
+  EXPECT_EQ(Refusal(Signal::kTraces, Field(1, "\x12\x7f")),
+            "resource_spans[0].scope_spans[0]: length runs past its message");
+  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span(), Span(Attribute(9, "a", "") + "\x4a\x03"
+                                                                                 "x")})),
             "resource_spans[0].scope_spans[0].spans[1].attributes[1]: length runs past its message");
-  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span(Field(9, "\x0a\x05" "ab"))})),
+  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span(Field(9,
+                                                       "\x0a\x05"
+                                                       "ab"))})),
             in_span + ".attributes[0].key: length runs past its message");
-  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x39" "1234567")})),
+  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x39"
+                                                 "1234567")})),
             in_span + ".start_time_unix_nano: 8-byte number is cut off");
-  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span(std::string("\x00\x00", 2))})), in_span + ": field number 0");
+  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span(std::string("\x00\x00", 2))})),
+            in_span + ": field number 0");
   EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x0e")})), in_span + ": wire type 6 does not exist");
   EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x0f")})), in_span + ": wire type 7 does not exist");
-  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x0c")})), in_span + ": end of a group that was not started");
+  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x0c")})),
+            in_span + ": end of a group that was not started");
   EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x33")})), in_span + ": a group has no end");
-  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x33\x3c")})), in_span + ": the end of a group does not match its start");
+  EXPECT_EQ(Refusal(Signal::kTraces, Spans({Span("\x33\x3c")})),
+            in_span + ": the end of a group does not match its start");
   EXPECT_EQ(Refusal(Signal::kTraces, "\x80"), "a tag is longer than 5 bytes or cut off");
   EXPECT_EQ(Refusal(Signal::kTraces, std::string(40, '\x33') + std::string(40, '\x34')), "nested too deep");
   EXPECT_EQ(Refusal(Signal::kMetrics, Home(Field(2, Field(9, Field(1, Field(6, "1234567")))))),
-            "resource_metrics[0].scope_metrics[0].metrics[0].histogram.data_points[0].bucket_counts: a packed number is cut off");
+            "resource_metrics[0].scope_metrics[0].metrics[0].histogram.data_points[0].bucket_counts: a "
+            "packed number is cut off");
 }
 
 // Scenario: a request cut off after each of its bytes.
@@ -434,10 +474,12 @@ TEST_P(DecoderTest, SurvivesTruncation) {
 // Guarantees: flagged on spans for span stamps, on logs for log stamps, and not otherwise.
 TEST_P(DecoderTest, FlagsStampCollisions) {
   const auto span = [&](std::string_view key) {
-    return (One(Signal::kTraces, Spans({Span(Attribute(9, key, StringValue("1")))})).flags & item_flags::kStampCollision) != 0;
+    return (One(Signal::kTraces, Spans({Span(Attribute(9, key, StringValue("1")))})).flags &
+            item_flags::kStampCollision) != 0;
   };
   const auto log = [&](std::string_view key) {
-    return (One(Signal::kLogs, Home(Field(2, Attribute(6, key, StringValue("1"))))).flags & item_flags::kStampCollision) != 0;
+    return (One(Signal::kLogs, Home(Field(2, Attribute(6, key, StringValue("1"))))).flags &
+            item_flags::kStampCollision) != 0;
   };
   for (const std::string_view key : stamp::kSpanKeys) {
     EXPECT_TRUE(span(key)) << key;
@@ -452,15 +494,19 @@ TEST_P(DecoderTest, FlagsStampCollisions) {
   EXPECT_FALSE(log("span.names"));
   EXPECT_FALSE(log("Span.name"));
   // Also in an attribute that the quick path does not take.
-  EXPECT_NE(One(Signal::kTraces, Spans({Span(Attribute(9, "log.first_error", StringValue(std::string(500, 'x'))))})).flags &
-                item_flags::kStampCollision,
-            0);
+  EXPECT_NE(
+      One(Signal::kTraces, Spans({Span(Attribute(9, "log.first_error", StringValue(std::string(500, 'x'))))}))
+              .flags &
+          item_flags::kStampCollision,
+      0);
 }
 
 // Scenario: logs with good, missing and malformed context, times and severities.
 // Guarantees: each becomes the Item that the model describes.
 TEST_P(DecoderTest, WritesLogs) {
-  const auto log = [&](const std::function<void(Writer&)>& fill) { return One(Signal::kLogs, Home(Field(2, Message(fill)), Service("a"))); };
+  const auto log = [&](const std::function<void(Writer&)>& fill) {
+    return One(Signal::kLogs, Home(Field(2, Message(fill)), Service("a")));
+  };
   Item item = log([](Writer& w) {
     w.Fixed64(1, 5);
     w.Varint(2, 13);
@@ -509,10 +555,13 @@ TEST_P(DecoderTest, WritesLogs) {
 }
 
 // Scenario: ERROR and FATAL logs with a text, an exception, both, neither, and very long ones.
-// Guarantees: the note is the body, else exception.message, at most 256 bytes and whole characters; others have none.
+// Guarantees: the note is the body, else exception.message, at most 256 bytes and whole characters; others
+// have none.
 TEST_P(DecoderTest, NotesErrors) {
   const auto note = [&](uint64_t severity, std::string_view more) {
-    const Item item = One(Signal::kLogs, Home(Field(2, std::string(more) + Message([&](Writer& w) { w.Varint(2, severity); }))));
+    const Item item =
+        One(Signal::kLogs,
+            Home(Field(2, std::string(more) + Message([&](Writer& w) { w.Varint(2, severity); }))));
     if (item.parent == 0) return std::string("(none)");
     return std::string(last_.batch->bytes(slice_->notes[item.parent - 1]));
   };
@@ -531,9 +580,11 @@ TEST_P(DecoderTest, NotesErrors) {
 // Scenario: error logs of a scope that turns out bad after them.
 // Guarantees: their notes go with them; those of earlier scopes stay.
 TEST_P(DecoderTest, TakesNotesBack) {
-  const std::string error = Field(2, Message([](Writer& w) { w.Varint(2, 17); }) + Field(5, StringValue("e")));
+  const std::string error =
+      Field(2, Message([](Writer& w) { w.Varint(2, 17); }) + Field(5, StringValue("e")));
   const Submission submission =
-      Decode(Signal::kLogs, Field(1, Field(2, error) + Field(2, error + error + Field(3, "\xff")) + Field(2, error)));
+      Decode(Signal::kLogs,
+             Field(1, Field(2, error) + Field(2, error + error + Field(3, "\xff")) + Field(2, error)));
   EXPECT_EQ(submission.items, 2u);
   EXPECT_EQ(Rejected(submission, RejectReason::kBadUtf8), 2u);
   for (const SlicePtr& slice : submission.slices) {
@@ -562,7 +613,8 @@ TEST_P(DecoderTest, CountsPoints) {
   EXPECT_EQ(last_.items, 0u);
 
   const Submission bad = Decode(
-      Signal::kMetrics, Home(Field(2, points(5, 3)) + Field(2, points(7, 4) + Field(1, "\xff")) + Field(2, points(9, 1))));
+      Signal::kMetrics,
+      Home(Field(2, points(5, 3)) + Field(2, points(7, 4) + Field(1, "\xff")) + Field(2, points(9, 1))));
   EXPECT_EQ(bad.items, 4u);
   EXPECT_EQ(Rejected(bad, RejectReason::kBadUtf8), 4u);
   EXPECT_EQ(bad.first_error, "resource_metrics[0].scope_metrics[0].metrics[1].name: not UTF-8");
@@ -584,17 +636,21 @@ TEST_P(DecoderTest, DigestsSlices) {
   EXPECT_NE(once, digest(Signal::kLogs, log, 1));
   EXPECT_NE(once, digest(Signal::kLogs, Home(Field(2, Field(5, StringValue("b"))), Service("s"))));
   EXPECT_NE(once, digest(Signal::kLogs, Home(Field(2, Field(5, StringValue("a"))), Service("t"))));
-  EXPECT_NE(digest(Signal::kLogs, Home(Field(1, Field(1, "x")) + Field(2, ""))), digest(Signal::kLogs, Home(Field(1, Field(1, "y")) + Field(2, ""))));
+  EXPECT_NE(digest(Signal::kLogs, Home(Field(1, Field(1, "x")) + Field(2, ""))),
+            digest(Signal::kLogs, Home(Field(1, Field(1, "y")) + Field(2, ""))));
   EXPECT_NE(digest(Signal::kTraces, Spans({Span()})), digest(Signal::kTraces, Spans({Span(Field(5, "x"))})));
 }
 
 // Scenario: more scopes than a Batch can address, some of them empty.
-// Guarantees: 65,536 with items are accepted, further items are rejected by that reason, and the shares of shards agree.
+// Guarantees: 65,536 with items are accepted, further items are rejected by that reason, and the shares of
+// shards agree.
 TEST_P(DecoderTest, BoundsScopes) {
   std::string scopes;
   for (int i = 0; i < 65'536 + 3; ++i) {
-    scopes += Field(2, Field(2, Field(1, kTraceId) + Field(2, Message([&](Writer& w) { w.Fixed64(1, 0); }).substr(1, 4) +
-                                                                   std::string(reinterpret_cast<const char*>(&i), 4).replace(3, 1, "x"))));
+    scopes += Field(
+        2, Field(2, Field(1, kTraceId) +
+                        Field(2, Message([&](Writer& w) { w.Fixed64(1, 0); }).substr(1, 4) +
+                                     std::string(reinterpret_cast<const char*>(&i), 4).replace(3, 1, "x"))));
     if (i % 1000 == 0) scopes += Field(2, "");
   }
   const Submission submission = Decode(Signal::kTraces, Field(1, scopes));
@@ -606,7 +662,8 @@ TEST_P(DecoderTest, BoundsScopes) {
 }
 
 // Scenario: many traces over four shards, under two seeds and two tenants.
-// Guarantees: every item is in the shard of its trace, in wire order; tenants and epochs are spread differently.
+// Guarantees: every item is in the shard of its trace, in wire order; tenants and epochs are spread
+// differently.
 TEST_P(DecoderTest, RoutesByTrace) {
   std::string items;
   for (uint64_t i = 1; i <= 1'000; ++i) {

@@ -1,10 +1,11 @@
+#include "tests/support/otlp/differential.h"
+
 #include <gtest/gtest.h>
 
 #include <random>
 #include <string>
 
 #include "base/ids.h"
-#include "tests/support/otlp/differential.h"
 #include "tests/support/otlp/samples.h"
 
 namespace braid::test {
@@ -30,7 +31,8 @@ INSTANTIATE_TEST_SUITE_P(Signals, DifferentialTest,
                          [](const auto& test) { return std::string(SignalName(test.param)); });
 
 // Scenario: requests as a client makes them, with every field of the schema.
-// Guarantees: each item, note, resource and scope carries exactly what generated protobuf reads from the bytes.
+// Guarantees: each item, note, resource and scope carries exactly what generated protobuf reads from the
+// bytes.
 TEST_P(DifferentialTest, ValidRequests) {
   std::mt19937_64 random(1);
   for (int i = 0; i < 3'000; ++i) {
@@ -40,8 +42,8 @@ TEST_P(DifferentialTest, ValidRequests) {
 }
 
 // Scenario: the same requests with bytes flipped, cut, moved, padded and inserted.
-// Guarantees: the decoder accepts, rejects and reads as generated protobuf does, but for the differences listed
-// in differential.h; whatever it lets through, protobuf takes; each refusal says where.
+// Guarantees: the decoder accepts, rejects and reads as generated protobuf does, but for the differences
+// listed in differential.h; whatever it lets through, protobuf takes; each refusal says where.
 TEST_P(DifferentialTest, DamagedRequests) {
   std::mt19937_64 random(2);
   for (int i = 0; i < 34'000; ++i) {

@@ -74,10 +74,12 @@ class FilterTest : public testing::Test {
 // Guarantees: only they go, they are counted, everything else stays as it was.
 TEST_F(FilterTest, DropsByName) {
   Rules({{.name = "health", .conditions = {{.field = Field::kSpanName, .pattern = "^GET /healthz$"}}}});
-  const auto result = Apply(Signal::kTraces, Spans("spans { name: 'GET /healthz' } spans { name: 'GET /cart' " +
-                                                   Text("a", "b") + "} spans { name: 'GET /healthz' }"));
+  const auto result =
+      Apply(Signal::kTraces, Spans("spans { name: 'GET /healthz' } spans { name: 'GET /cart' " +
+                                   Text("a", "b") + "} spans { name: 'GET /healthz' }"));
   EXPECT_EQ(outcome_.dropped, 2u);
-  EXPECT_EQ(result.SerializeAsString(), Spans("spans { name: 'GET /cart' " + Text("a", "b") + "}").SerializeAsString());
+  EXPECT_EQ(result.SerializeAsString(),
+            Spans("spans { name: 'GET /cart' " + Text("a", "b") + "}").SerializeAsString());
 }
 
 // Scenario: rules that match nothing, or concern other signals.
@@ -96,17 +98,19 @@ TEST_F(FilterTest, LeavesTheRestAlone) {
 }
 
 // Scenario: conditions on the resource and on attributes of every scalar type, together.
-// Guarantees: all must hold; numbers and booleans match by their text, lists never; the resource may follow its spans.
+// Guarantees: all must hold; numbers and booleans match by their text, lists never; the resource may follow
+// its spans.
 TEST_F(FilterTest, CombinesConditions) {
   Rules({{.name = "r",
           .conditions = {{.field = Field::kResource, .key = "service.name", .pattern = "^load-"},
                          {.field = Field::kAttribute, .key = "k", .pattern = "^(5|true|0.5|x)$"}}}});
-  const std::string spans = "spans { attributes { key: 'k' value { int_value: 5 } } } "
-                            "spans { attributes { key: 'k' value { bool_value: true } } } "
-                            "spans { attributes { key: 'k' value { double_value: 0.5 } } } "
-                            "spans { attributes { key: 'k' value { string_value: 'x' } } } "
-                            "spans { attributes { key: 'k' value { array_value { values { int_value: 5 } } } } } "
-                            "spans { attributes { key: 'l' value { int_value: 5 } } } ";
+  const std::string spans =
+      "spans { attributes { key: 'k' value { int_value: 5 } } } "
+      "spans { attributes { key: 'k' value { bool_value: true } } } "
+      "spans { attributes { key: 'k' value { double_value: 0.5 } } } "
+      "spans { attributes { key: 'k' value { string_value: 'x' } } } "
+      "spans { attributes { key: 'k' value { array_value { values { int_value: 5 } } } } } "
+      "spans { attributes { key: 'l' value { int_value: 5 } } } ";
   Apply(Signal::kTraces, Spans(spans, Text("service.name", "load-1")));
   EXPECT_EQ(outcome_.dropped, 4u);
   Apply(Signal::kTraces, Spans(spans, Text("service.name", "shop")));
@@ -125,19 +129,27 @@ TEST_F(FilterTest, CombinesConditions) {
   EXPECT_EQ(outcome->dropped, 4u);
 }
 
-// Scenario: personal data in attributes of a span, its events and links, of nested maps, of the resource and the scope.
-// Guarantees: what the pattern finds is replaced in strings everywhere below a named key; other values and keys stay.
+// Scenario: personal data in attributes of a span, its events and links, of nested maps, of the resource and
+// the scope. Guarantees: what the pattern finds is replaced in strings everywhere below a named key; other
+// values and keys stay.
 TEST_F(FilterTest, RedactsWithinValues) {
-  Rules({{.name = "mail", .action = Action::kRedact, .key = "user\\..*", .pattern = "(\\w+)@\\w+", .replacement = "\\1@***"}});
+  Rules({{.name = "mail",
+          .action = Action::kRedact,
+          .key = "user\\..*",
+          .pattern = "(\\w+)@\\w+",
+          .replacement = "\\1@***"}});
   const auto result = Apply(
-      Signal::kTraces,
-      Spans("spans { " + Text("user.mail", "ann@home bob@work") + Text("other", "ann@home") +
-                " attributes { key: 'user.list' value { array_value { values { string_value: 'c@d' } values { int_value: 1 } } } } "
-                " attributes { key: 'map' value { kvlist_value { values { key: 'user.x' value { string_value: 'e@f' } } } } } "
-                " attributes { key: 'user.map' value { kvlist_value { values { key: 'y' value { string_value: 'g@h' } } } } } "
-                " attributes { key: 'user.id' value { int_value: 7 } } "
-                " events { " + Text("user.mail", "i@j") + " } links { " + Text("user.mail", "k@l") + " } }",
-            Text("user.mail", "m@n")));
+      Signal::kTraces, Spans("spans { " + Text("user.mail", "ann@home bob@work") + Text("other", "ann@home") +
+                                 " attributes { key: 'user.list' value { array_value { values { "
+                                 "string_value: 'c@d' } values { int_value: 1 } } } } "
+                                 " attributes { key: 'map' value { kvlist_value { values { key: 'user.x' "
+                                 "value { string_value: 'e@f' } } } } } "
+                                 " attributes { key: 'user.map' value { kvlist_value { values { key: 'y' "
+                                 "value { string_value: 'g@h' } } } } } "
+                                 " attributes { key: 'user.id' value { int_value: 7 } } "
+                                 " events { " +
+                                 Text("user.mail", "i@j") + " } links { " + Text("user.mail", "k@l") + " } }",
+                             Text("user.mail", "m@n")));
   const oracle::Span& span = result.resource_spans(0).scope_spans(0).spans(0);
   EXPECT_EQ(span.attributes(0).value().string_value(), "ann@*** bob@***");
   EXPECT_EQ(span.attributes(1).value().string_value(), "ann@home");
@@ -155,12 +167,14 @@ TEST_F(FilterTest, RedactsWithinValues) {
 // Scenario: whole values redacted, attributes removed, by keys that must match in full.
 // Guarantees: any type of value is replaced; removed attributes are gone; similar keys stay.
 TEST_F(FilterTest, ReplacesAndRemovesWhole) {
-  Rules({{.name = "all", .action = Action::kRedact, .key = "secret"}, {.name = "gone", .action = Action::kRemove, .key = "card"}});
-  const auto result = Apply(Signal::kTraces, Spans("spans { attributes { key: 'secret' value { int_value: 7 } } " +
-                                                   Text("secrets", "s") + Text("card", "1") + Text("card.no", "2") + " }"));
-  EXPECT_EQ(result.SerializeAsString(),
-            Spans("spans { " + Text("secret", "[REDACTED]") + Text("secrets", "s") + Text("card.no", "2") + " }")
-                .SerializeAsString());
+  Rules({{.name = "all", .action = Action::kRedact, .key = "secret"},
+         {.name = "gone", .action = Action::kRemove, .key = "card"}});
+  const auto result =
+      Apply(Signal::kTraces, Spans("spans { attributes { key: 'secret' value { int_value: 7 } } " +
+                                   Text("secrets", "s") + Text("card", "1") + Text("card.no", "2") + " }"));
+  EXPECT_EQ(result.SerializeAsString(), Spans("spans { " + Text("secret", "[REDACTED]") +
+                                              Text("secrets", "s") + Text("card.no", "2") + " }")
+                                            .SerializeAsString());
 }
 
 // Scenario: a rule redacts what a later rule looks for; another has a condition on items.
@@ -172,9 +186,11 @@ TEST_F(FilterTest, RunsInOrder) {
           .conditions = {{.field = Field::kAttribute, .key = "k", .pattern = "w"}},
           .action = Action::kRemove,
           .key = "host"}});
-  const auto result = Apply(Signal::kTraces, Spans("spans { " + Text("k", "v") + Text("host", "h") + " }", Text("host", "h")));
+  const auto result = Apply(Signal::kTraces,
+                            Spans("spans { " + Text("k", "v") + Text("host", "h") + " }", Text("host", "h")));
   EXPECT_EQ(outcome_.dropped, 0u);
-  EXPECT_EQ(result.SerializeAsString(), Spans("spans { " + Text("k", "w") + " }", Text("host", "h")).SerializeAsString());
+  EXPECT_EQ(result.SerializeAsString(),
+            Spans("spans { " + Text("k", "w") + " }", Text("host", "h")).SerializeAsString());
 }
 
 // Scenario: logs by body, with a map body; metrics by name, with points and exemplars.
@@ -190,7 +206,14 @@ TEST_F(FilterTest, KnowsLogsAndMetrics) {
         log_records { body { string_value: 'ok' } } } })"));
   EXPECT_EQ(outcome_.dropped, 1u);
   ASSERT_EQ(logs.resource_logs(0).scope_logs(0).log_records_size(), 2);
-  EXPECT_EQ(logs.resource_logs(0).scope_logs(0).log_records(0).body().kvlist_value().values(0).value().string_value(),
+  EXPECT_EQ(logs.resource_logs(0)
+                .scope_logs(0)
+                .log_records(0)
+                .body()
+                .kvlist_value()
+                .values(0)
+                .value()
+                .string_value(),
             "[REDACTED]");
 
   const auto metrics = Apply(Signal::kMetrics, Parse<oracle::ExportMetricsServiceRequest>(R"(
@@ -206,14 +229,16 @@ TEST_F(FilterTest, KnowsLogsAndMetrics) {
 }
 
 // Scenario: a filtered request goes through the decoder, then a malformed one.
-// Guarantees: dropped items are rejected{filter}, not told to the sender as rejected; counters move only for what was decoded.
+// Guarantees: dropped items are rejected{filter}, not told to the sender as rejected; counters move only for
+// what was decoded.
 TEST_F(FilterTest, CountsThroughTheDecoder) {
   Rules({{.name = "health", .conditions = {{.field = Field::kSpanName, .pattern = "health"}}},
          {.name = "pii", .action = Action::kRemove, .key = "mail"}});
   ingest::Decoder decoder({.shards = 2}, batches_, slices_, slabs_, filter_);
   const std::string ids = "trace_id: '0123456789abcdef' span_id: '01234567' ";
   const std::string request =
-      Spans("spans { " + ids + "name: 'health' } spans { " + ids + "name: 'x' " + Text("mail", "a") + " }").SerializeAsString();
+      Spans("spans { " + ids + "name: 'health' } spans { " + ids + "name: 'x' " + Text("mail", "a") + " }")
+          .SerializeAsString();
   Result<ingest::Submission> submission = decoder.Decode(Signal::kTraces, ToSlab(slabs_, request), 0);
   ASSERT_TRUE(submission.ok());
   EXPECT_EQ(submission->items, 1u);
@@ -269,11 +294,14 @@ TEST_F(FilterTest, RefusesBadExpressions) {
     const auto filter = Filter::Create(std::move(rules));
     return filter.ok() ? "accepted" : filter.status().message();
   };
-  EXPECT_THAT(error({.name = "x", .conditions = {{.field = Field::kSpanName, .pattern = "("}}}), HasSubstr("filter 'x': condition"));
+  EXPECT_THAT(error({.name = "x", .conditions = {{.field = Field::kSpanName, .pattern = "("}}}),
+              HasSubstr("filter 'x': condition"));
   EXPECT_THAT(error({.name = "x", .action = Action::kRemove, .key = "["}), HasSubstr("filter 'x': key"));
-  EXPECT_THAT(error({.name = "x", .action = Action::kRedact, .key = "k", .pattern = "*"}), HasSubstr("filter 'x': pattern"));
-  EXPECT_THAT(error({.name = "x", .action = Action::kRedact, .key = "k", .pattern = "a", .replacement = "\\1"}),
-              HasSubstr("filter 'x': replacement"));
+  EXPECT_THAT(error({.name = "x", .action = Action::kRedact, .key = "k", .pattern = "*"}),
+              HasSubstr("filter 'x': pattern"));
+  EXPECT_THAT(
+      error({.name = "x", .action = Action::kRedact, .key = "k", .pattern = "a", .replacement = "\\1"}),
+      HasSubstr("filter 'x': replacement"));
 }
 
 // Scenario: the pool has no room for the copy.
@@ -281,8 +309,9 @@ TEST_F(FilterTest, RefusesBadExpressions) {
 TEST_F(FilterTest, SaysWhenMemoryIsShort) {
   Rules({{.name = "gone", .action = Action::kRemove, .key = "card"}});
   SlabPool empty({.max_bytes = 1});
-  const Result<Filter::Outcome> outcome = filter_->Apply(
-      Signal::kTraces, ToSlab(slabs_, Spans("spans { " + Text("card", "1") + " }").SerializeAsString()), empty);
+  const Result<Filter::Outcome> outcome =
+      filter_->Apply(Signal::kTraces,
+                     ToSlab(slabs_, Spans("spans { " + Text("card", "1") + " }").SerializeAsString()), empty);
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.status().code(), Code::kUnavailable);
 }

@@ -44,7 +44,8 @@ class JsonTest : public testing::Test {
   // The one span of a request whose members are `members`.
   oracle::Span Span(std::string_view members) {
     const auto request = Read<oracle::ExportTraceServiceRequest>(Signal::kTraces, InSpan(members));
-    return request.resource_spans_size() == 0 ? oracle::Span() : request.resource_spans(0).scope_spans(0).spans(0);
+    return request.resource_spans_size() == 0 ? oracle::Span()
+                                              : request.resource_spans(0).scope_spans(0).spans(0);
   }
 
   std::string SpanError(std::string_view members) { return Error(Signal::kTraces, InSpan(members)); }
@@ -66,8 +67,8 @@ class JsonTest : public testing::Test {
 
 constexpr std::string_view kSpanPath = "resourceSpans[0].scopeSpans[0].spans[0]";
 
-// Scenario: the example of the OTLP specification, with IDs in hex, nanoseconds as strings and enums as numbers.
-// Guarantees: every value arrives.
+// Scenario: the example of the OTLP specification, with IDs in hex, nanoseconds as strings and enums as
+// numbers. Guarantees: every value arrives.
 TEST_F(JsonTest, ReadsSpans) {
   const auto request = Read<oracle::ExportTraceServiceRequest>(Signal::kTraces, R"({
     "resourceSpans": [{
@@ -129,7 +130,8 @@ TEST_F(JsonTest, ReadsNumbers) {
   EXPECT_TRUE(value(R"("boolValue":false)").has_bool_value());
 
   const std::string path(kSpanPath);
-  EXPECT_EQ(SpanError(R"("startTimeUnixNano":18446744073709551616)"), path + ".startTimeUnixNano: out of range");
+  EXPECT_EQ(SpanError(R"("startTimeUnixNano":18446744073709551616)"),
+            path + ".startTimeUnixNano: out of range");
   EXPECT_EQ(SpanError(R"("startTimeUnixNano":-1)"), path + ".startTimeUnixNano: out of range");
   EXPECT_EQ(SpanError(R"("startTimeUnixNano":1.5)"), path + ".startTimeUnixNano: an integer is expected");
   EXPECT_EQ(SpanError(R"("startTimeUnixNano":"soon")"), path + ".startTimeUnixNano: a number is expected");
@@ -145,7 +147,8 @@ TEST_F(JsonTest, ReadsNumbers) {
 }
 
 // Scenario: bytes in their two notations.
-// Guarantees: IDs are hex, other bytes base64 of either alphabet with or without padding; anything else is located.
+// Guarantees: IDs are hex, other bytes base64 of either alphabet with or without padding; anything else is
+// located.
 TEST_F(JsonTest, ReadsBytes) {
   const auto bytes = [&](std::string_view text) {
     return Span(R"("attributes":[{"value":{"bytesValue":")" + std::string(text) + "\"}}]")
@@ -169,7 +172,8 @@ TEST_F(JsonTest, ReadsBytes) {
 }
 
 // Scenario: strings with escapes, long ones, and ones at every alignment.
-// Guarantees: they arrive exactly; bad escapes, lone surrogates, control characters and bad UTF-8 are refused.
+// Guarantees: they arrive exactly; bad escapes, lone surrogates, control characters and bad UTF-8 are
+// refused.
 TEST_F(JsonTest, ReadsStrings) {
   EXPECT_EQ(Span(R"("name":"a\"\\\/\b\f\n\r\té数\ud83d\ude80z")").name(), "a\"\\/\b\f\n\r\té数🚀z");
   EXPECT_EQ(Span(R"("name":"\u0000")").name(), std::string(1, '\0'));
@@ -192,9 +196,11 @@ TEST_F(JsonTest, ReadsStrings) {
 }
 
 // Scenario: names as a Collector would take them, null, what is not known, and what occurs twice.
-// Guarantees: snake_case works, null is absent, unknown members are ignored, and doubled ones mean what they would on the wire.
+// Guarantees: snake_case works, null is absent, unknown members are ignored, and doubled ones mean what they
+// would on the wire.
 TEST_F(JsonTest, TakesNamesAsTheyCome) {
-  const oracle::Span snake = Span(R"("trace_id":"5b8efff798038103d269b633813fc60c","start_time_unix_nano":7)");
+  const oracle::Span snake =
+      Span(R"("trace_id":"5b8efff798038103d269b633813fc60c","start_time_unix_nano":7)");
   EXPECT_EQ(snake.trace_id().size(), 16u);
   EXPECT_EQ(snake.start_time_unix_nano(), 7u);
   EXPECT_EQ(Span(R"("n\u0061me":"escaped")").name(), "escaped");
@@ -212,7 +218,8 @@ TEST_F(JsonTest, TakesNamesAsTheyCome) {
 // Scenario: metrics of every kind, with exemplars, as SDKs write them.
 // Guarantees: all arrive; an absent optional stays absent.
 TEST_F(JsonTest, ReadsMetrics) {
-  const auto request = Read<oracle::ExportMetricsServiceRequest>(Signal::kMetrics, R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[
+  const auto request = Read<oracle::ExportMetricsServiceRequest>(
+      Signal::kMetrics, R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[
     {"name":"g","gauge":{"dataPoints":[{"asDouble":0.5,"timeUnixNano":"3"}]}},
     {"name":"s","unit":"1","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{"asInt":"-4","exemplars":[
        {"timeUnixNano":"5","asInt":6,"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174",
@@ -246,12 +253,44 @@ TEST_F(JsonTest, ReadsMetrics) {
 // Scenario: what is not JSON, or not of the expected shape, also inside of values that are ignored.
 // Guarantees: refused with a place.
 TEST_F(JsonTest, RefusesWhatIsNotJson) {
-  for (const std::string_view json :
-       {"", " ", "{", "}", "[]", "1", "null", "\"x\"", "{}}", "{},", "{} x", "{\"resourceSpans\":[}", "{\"resourceSpans\":[{]}",
-        "{\"resourceSpans\":[{},]}", "{\"resourceSpans\":[{}{}]}", "{\"resourceSpans\" [{}]}", "{\"resourceSpans\":[{}]",
-        "{\"resourceSpans\":{}}", "{\"resourceSpans\":[1]}", "{\"resourceSpans\":[null]}", "{\"a\":12abc}", "{\"a\":[1,2}}",
-        "{\"a\":nul}", "{\"a\":nulll}", "{\"a\":tru}", "{\"a\":\"\\q\"}", "{\"\\q\":1}", "{\"a\":-}", "{\"a\":01}", "{'a':1}",
-        "{a:1}", "{\"a\":1,}", "{\"a\"}", "{\"a\":}", "{\"a\":1 \"b\":2}", "{\"resourceSpans\":nul}", "\xff", "{\"a\":\"\xff\"}"}) {
+  for (const std::string_view json : {"",
+                                      " ",
+                                      "{",
+                                      "}",
+                                      "[]",
+                                      "1",
+                                      "null",
+                                      "\"x\"",
+                                      "{}}",
+                                      "{},",
+                                      "{} x",
+                                      "{\"resourceSpans\":[}",
+                                      "{\"resourceSpans\":[{]}",
+                                      "{\"resourceSpans\":[{},]}",
+                                      "{\"resourceSpans\":[{}{}]}",
+                                      "{\"resourceSpans\" [{}]}",
+                                      "{\"resourceSpans\":[{}]",
+                                      "{\"resourceSpans\":{}}",
+                                      "{\"resourceSpans\":[1]}",
+                                      "{\"resourceSpans\":[null]}",
+                                      "{\"a\":12abc}",
+                                      "{\"a\":[1,2}}",
+                                      "{\"a\":nul}",
+                                      "{\"a\":nulll}",
+                                      "{\"a\":tru}",
+                                      "{\"a\":\"\\q\"}",
+                                      "{\"\\q\":1}",
+                                      "{\"a\":-}",
+                                      "{\"a\":01}",
+                                      "{'a':1}",
+                                      "{a:1}",
+                                      "{\"a\":1,}",
+                                      "{\"a\"}",
+                                      "{\"a\":}",
+                                      "{\"a\":1 \"b\":2}",
+                                      "{\"resourceSpans\":nul}",
+                                      "\xff",
+                                      "{\"a\":\"\xff\"}"}) {
     EXPECT_NE(Error(Signal::kTraces, json), "accepted") << json;
   }
   EXPECT_EQ(Error(Signal::kTraces, R"({"resourceSpans":[{},{"scopeSpans":[{"spans":{}}]}]})"),
@@ -274,7 +313,9 @@ TEST_F(JsonTest, BoundsNesting) {
   };
   EXPECT_EQ(SpanError(nested(47)), "accepted");
   EXPECT_THAT(SpanError(nested(48)), HasSubstr("nested too deep"));
-  const auto ignored = [](size_t lists) { return "\"x\":" + std::string(lists, '[') + std::string(lists, ']'); };
+  const auto ignored = [](size_t lists) {
+    return "\"x\":" + std::string(lists, '[') + std::string(lists, ']');
+  };
   EXPECT_EQ(SpanError(ignored(90)), "accepted");
   EXPECT_THAT(SpanError(ignored(100'000)), HasSubstr("nested too deep"));
 }
@@ -355,8 +396,8 @@ TEST_F(JsonTest, UndoesProtobufsPrinter) {
 }
 
 // Scenario: the same, damaged. IDs are left out, because protobuf reads them as base64.
-// Guarantees: what the transcoder accepts, protobuf's JSON parser accepts too and reads the same way. (The reverse does not hold:
-// protobuf 3.21 also takes single quotes, bare keys and more.)
+// Guarantees: what the transcoder accepts, protobuf's JSON parser accepts too and reads the same way. (The
+// reverse does not hold: protobuf 3.21 also takes single quotes, bare keys and more.)
 TEST_F(JsonTest, AcceptsNoMoreThanProtobuf) {
   std::mt19937_64 random(4);
   int accepted = 0;
@@ -367,7 +408,8 @@ TEST_F(JsonTest, AcceptsNoMoreThanProtobuf) {
     ASSERT_TRUE(google::protobuf::util::MessageToJsonString(request, &json).ok());
     if (json.find("raceId") != std::string::npos || json.find("panId") != std::string::npos) continue;
     for (size_t edits = random() % 3; edits > 0; --edits) {
-      static constexpr std::string_view kPieces[] = {"\"", ",", "}", "]", "{", "[", "1", "-", ".", "e", "null", "\\", ":", " ", "x"};
+      static constexpr std::string_view kPieces[] = {"\"", ",", "}",    "]",  "{", "[", "1", "-",
+                                                     ".",  "e", "null", "\\", ":", " ", "x"};
       const size_t at = random() % (json.size() + 1);
       switch (random() % 3) {
         case 0: json.insert(at, kPieces[random() % std::size(kPieces)]); break;
@@ -387,7 +429,9 @@ TEST_F(JsonTest, AcceptsNoMoreThanProtobuf) {
     const auto status = google::protobuf::util::JsonStringToMessage(json, &other, options);
     ASSERT_TRUE(status.ok()) << status.ToString() << " in " << json;
     google::protobuf::util::MessageDifferencer differencer;
-    ASSERT_TRUE(differencer.Compare(other, back)) << json << "\n" << other.DebugString() << "\n" << back.DebugString();
+    ASSERT_TRUE(differencer.Compare(other, back)) << json << "\n"
+                                                  << other.DebugString() << "\n"
+                                                  << back.DebugString();
   }
   EXPECT_GT(accepted, 3'000);
 }
