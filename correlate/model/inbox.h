@@ -70,6 +70,11 @@ class Inbox {
     return tail_.load(std::memory_order_relaxed) == head_.load(std::memory_order_seq_cst);
   }
 
+  // Records waiting. Shard's thread only.
+  size_t size() const {
+    return head_.load(std::memory_order_acquire) - tail_.load(std::memory_order_relaxed);
+  }
+
   // The consumer's "I am going to sleep" flag: whoever pushes and finds it set clears it and wakes the shard, once.
   std::atomic<bool> sleeping{true};
 

@@ -169,7 +169,7 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
   const auto prefetch = [&](size_t i) {
     const Item& item = slice.items[i];
     hashes_[2 * i] = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
-    hashes_[2 * i + 1] = window_.SpanHash(item.trace_lo, item.span);
+    hashes_[2 * i + 1] = window_.SpanHash(item.trace(), item.span);
     window_.traces().Prefetch(hashes_[2 * i]);
     window_.index().Prefetch(hashes_[2 * i + 1]);
     series_.Prefetch(item.series);
@@ -204,14 +204,28 @@ bool Shard::SameSpan(const Record& record, SeriesTable::Id id, const Item& item,
   return dims.kind == (item.flags & item_flags::kKindMask) && dims.service == batch.ServiceName(item.group);
 }
 
-uint32_t Shard::SlotFor(uint64_t trace_hash, uint32_t tenant, const TraceId& trace) {
+// Traces with 64-bit and 128-bit IDs meet: where the trace is known to have been seen in both forms, a span may lie under either.
+Shard::Found Shard::FindSpan(const Item& item, uint64_t span_hash, uint32_t slot) const {
+  const auto matches = [&](Ordinal o) { return window_.Alive(o) && window_[o].span == item.span; };
+  Found found{window_.index().Find(span_hash, matches), span_hash};
+  if (found.ordinal != 0 || slot == TraceTable::kNone) return found;
+  const TraceSlot& trace = window_.traces()[slot];
+  if (item.trace_hi == trace.trace_hi && !trace.short_form) return found;
+  const uint64_t other = window_.SpanHash({item.trace_hi == 0 ? trace.trace_hi : 0, item.trace_lo}, item.span);
+  if (const Ordinal ordinal = window_.index().Find(other, matches); ordinal != 0) return {ordinal, other};
+  return found;
+}
+
+// The trace's slot: `known` if that is one, else a new one.
+uint32_t Shard::SlotFor(uint64_t trace_hash, uint32_t known, uint32_t tenant, const TraceId& trace) {
   TraceTable& traces = window_.traces();
-  uint32_t at = traces.Find(trace_hash, tenant, trace);
+  uint32_t at = known;
   if (at != TraceTable::kNone) {
     if (traces[at].trace_hi == 0) traces[at].trace_hi = trace.hi;
+    traces[at].short_form |= trace.hi == 0;
     return at;
   }
-  const Tombstone* stone = traces.FindTombstone(trace_hash, tenant, trace.lo);
+  const Tombstone* stone = traces.FindTombstone(trace_hash, tenant, trace);
   const Tombstone remembered = stone != nullptr ? *stone : Tombstone{};
   at = traces.Insert(
       trace_hash, tenant, trace, tick_, window_.head(), [&](Ordinal o) { return window_.Alive(o); },
@@ -255,11 +269,12 @@ void Shard::Retire(Ordinal ordinal) {
 
 void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, uint64_t trace_hash,
                      uint64_t span_hash) {
-  const auto matches = [&](Ordinal o) { return window_.Alive(o) && window_[o].span == item.span; };
-  const Ordinal found = window_.index().Find(span_hash, matches);
+  const uint32_t known = window_.traces().Find(trace_hash, batch.tenant, item.trace());
+  const auto [found, index_hash] = FindSpan(item, span_hash, known);
   SeriesTable::Id id = series_.Find(item.series);
   if (found != 0) {
-    for (Ordinal o = found; matches(o) && !window_[o].Has(rf::kLog); o = window_[o].prev_of_span) {
+    for (Ordinal o = found; window_.Alive(o) && window_[o].span == item.span && !window_[o].Has(rf::kLog);
+         o = window_[o].prev_of_span) {
       if (SameSpan(window_[o], id, item, batch)) {
         ++stats_.duplicate_spans;
         return;
@@ -272,7 +287,7 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
   const uint64_t duration = item.end_ns > item.start_ns ? item.end_ns - item.start_ns : 0;
   series_.Count(id, duration, size);
 
-  const uint32_t at = SlotFor(trace_hash, batch.tenant, item.trace());
+  const uint32_t at = SlotFor(trace_hash, known, batch.tenant, item.trace());
   TraceSlot& slot = window_.traces()[at];
   Record record;
   record.span = item.span;
@@ -299,7 +314,7 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
       if (slot.verdict == Verdict::kUndecided) rooted_.push_back({at, tick_, static_cast<uint32_t>(item.trace_lo)});
     }
   }
-  if (window_.index().Put(span_hash, found, ordinal, window_.head(), [&](Ordinal o) { return window_.Alive(o); })) {
+  if (window_.index().Put(index_hash, found, ordinal, window_.head(), [&](Ordinal o) { return window_.Alive(o); })) {
     ++stats_.index_evicted;
   }
 
@@ -353,7 +368,7 @@ void Shard::FoldLogs(const Slice& slice, uint32_t batch_slot) {
   const auto prefetch = [&](size_t i) {
     const Item& item = slice.items[i];
     hashes_[2 * i] = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
-    hashes_[2 * i + 1] = window_.SpanHash(item.trace_lo, item.span);
+    hashes_[2 * i + 1] = window_.SpanHash(item.trace(), item.span);
     if (item.trace().valid()) {
       window_.traces().Prefetch(hashes_[2 * i]);
       window_.index().Prefetch(hashes_[2 * i + 1]);
@@ -383,10 +398,10 @@ void Shard::FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, u
     return;
   }
 
-  const auto matches = [&](Ordinal o) { return window_.Alive(o) && window_[o].span == item.span; };
-  const Ordinal found = item.span != 0 ? window_.index().Find(span_hash, matches) : 0;
+  const uint32_t known = window_.traces().Find(trace_hash, batch.tenant, item.trace());
+  const auto [found, index_hash] = item.span != 0 ? FindSpan(item, span_hash, known) : Found{};
   const bool span_known = found != 0 && !window_[found].Has(rf::kLog);
-  const uint32_t at = SlotFor(trace_hash, batch.tenant, item.trace());
+  const uint32_t at = SlotFor(trace_hash, known, batch.tenant, item.trace());
   TraceSlot& slot = window_.traces()[at];
   const auto severity = static_cast<SeverityClass>(item.flags & item_flags::kSeverityMask);
 
@@ -433,7 +448,7 @@ void Shard::FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, u
   }
   if (span_known) {
     ++stats_.logs_joined_at_once;
-  } else if (window_.index().Put(span_hash, found, ordinal, window_.head(),
+  } else if (window_.index().Put(index_hash, found, ordinal, window_.head(),
                                  [&](Ordinal o) { return window_.Alive(o); })) {
     ++stats_.index_evicted;
   }

@@ -188,7 +188,13 @@ class Shard {
   void FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, uint64_t trace_hash, uint64_t span_hash);
   void OnTick(uint32_t tick);
 
-  uint32_t SlotFor(uint64_t trace_hash, uint32_t tenant, const TraceId& trace);
+  // A span's newest Record, and the index key that led to it (or under which it is to be put).
+  struct Found {
+    Ordinal ordinal = 0;
+    uint64_t hash = 0;
+  };
+  Found FindSpan(const Item& item, uint64_t span_hash, uint32_t slot) const;
+  uint32_t SlotFor(uint64_t trace_hash, uint32_t known, uint32_t tenant, const TraceId& trace);
   Ordinal Append(const Record& record);
   void Retire(Ordinal ordinal);
   bool SameSpan(const Record& record, SeriesTable::Id id, const Item& item, const Batch& batch) const;

@@ -7,6 +7,11 @@ namespace {
 
 size_t RoundUp(size_t n, size_t multiple) { return std::max((n + multiple - 1) / multiple, size_t{1}) * multiple; }
 
+// Sixteen bits of an ID's high half; 0 only if there is none.
+uint16_t High(uint64_t trace_hi) {
+  return trace_hi == 0 ? uint16_t{0} : static_cast<uint16_t>(Mix64(trace_hi) | 1);
+}
+
 }  // namespace
 
 TraceTable::TraceTable(const Epoch& epoch, size_t slots, size_t tombstones)
@@ -29,11 +34,13 @@ uint32_t TraceTable::Find(uint64_t hash, uint32_t tenant, const TraceId& trace) 
   return kNone;
 }
 
-const Tombstone* TraceTable::FindTombstone(uint64_t hash, uint32_t tenant, uint64_t trace_lo) const {
+const Tombstone* TraceTable::FindTombstone(uint64_t hash, uint32_t tenant, const TraceId& trace) const {
   const size_t base = TombstoneBucketOf(hash) * kTombstoneBucket;
   for (size_t i = 0; i < kTombstoneBucket; ++i) {
     const Tombstone& stone = tombstones_[base + i];
-    if (stone.trace_lo == trace_lo && stone.tenant == tenant && stone.verdict != Verdict::kUndecided) return &stone;
+    if (stone.trace_lo != trace.lo || stone.tenant != tenant || stone.verdict == Verdict::kUndecided) continue;
+    const uint16_t high = High(trace.hi);
+    if (stone.high == high || stone.high == 0 || high == 0) return &stone;
   }
   return nullptr;
 }
@@ -58,6 +65,7 @@ void TraceTable::Bury(const TraceSlot& slot, uint32_t tick) {
   stone.tenant = slot.tenant;
   stone.verdict = slot.verdict;
   stone.error = slot.error;
+  stone.high = High(slot.trace_hi);
 }
 
 }  // namespace braid::correlate

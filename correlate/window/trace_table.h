@@ -27,8 +27,8 @@ struct TraceSlot {
   bool error = false;         // an ERROR span or log was seen
   bool rooted = false;        // a local root was seen, the settle time runs
   bool true_root = false;     // root_series is of a span without a parent
-  uint32_t waiting_logs = 0;
-  uint32_t reserved = 0;
+  bool short_form = false;    // some item carried only the low half of the ID
+  uint8_t reserved[7] = {};
 
   TraceId trace() const { return {trace_hi, trace_lo}; }
 };
@@ -42,7 +42,7 @@ struct Tombstone {
   uint32_t tenant = 0;
   Verdict verdict = Verdict::kUndecided;
   bool error = false;
-  uint16_t reserved = 0;
+  uint16_t high = 0;  // of the ID's high half, hashed; 0: it was not known
 };
 static_assert(sizeof(Tombstone) == 24);
 
@@ -74,7 +74,7 @@ class TraceTable {
   size_t size() const { return slots_.size(); }
 
   // The tombstone of a trace, or null.
-  const Tombstone* FindTombstone(uint64_t hash, uint32_t tenant, uint64_t trace_lo) const;
+  const Tombstone* FindTombstone(uint64_t hash, uint32_t tenant, const TraceId& trace) const;
 
   // Remembers a trace whose slot is about to be reused.
   void Bury(const TraceSlot& slot, uint32_t tick);
@@ -135,6 +135,7 @@ uint32_t TraceTable::Insert(uint64_t hash, uint32_t tenant, const TraceId& trace
   slot.trace_lo = trace.lo;
   slot.tenant = tenant;
   slot.opened_tick = tick;
+  slot.short_form = trace.hi == 0;
   return place;
 }
 

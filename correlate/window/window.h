@@ -47,8 +47,10 @@ class Window {
   template <typename Retire>
   void Advance(uint32_t tick, Retire retire);
 
-  uint64_t SpanHash(uint64_t trace_lo, uint64_t span) const {
-    return Mix64((trace_lo * 0x9e3779b97f4a7c15u) ^ span ^ epoch_.seed);
+  // The index key of a span under one form of its trace's ID: both halves take part, so that traces which share
+  // their low half are kept apart. Whoever may meet the 64-bit form of a trace looks under both (Shard does).
+  uint64_t SpanHash(const TraceId& trace, uint64_t span) const {
+    return Mix64((trace.lo * 0x9e3779b97f4a7c15u) ^ (trace.hi * 0xc2b2ae3d27d4eb4fu) ^ span ^ epoch_.seed);
   }
 
   SpanIndex& index() { return index_; }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -43,10 +44,8 @@ void Core::Wake() {
 // Folds what has come, then gives the loop back. `sleeping` is set only when the inbox was seen empty
 // after it was set, so that no push is missed; whoever clears it is the one who wakes.
 void Core::Turn() {
-  uint64_t folded = 0;
   InboxRecord record;
-  while (folded < kItemsPerTurn && inbox_.Pop(&record)) {
-    folded += record.slice ? record.slice->count + 1 : 1;
+  for (size_t left = std::min(inbox_.size(), kRecordsPerTurn); left > 0 && inbox_.Pop(&record); --left) {
     const bool tick = record.kind == InboxRecord::Kind::kTick;
     shard_.Apply(std::move(record));
     if (tick) AfterTick();

@@ -39,7 +39,7 @@ struct CoreSnapshot {
 };
 
 // One core thread: a single-threaded loop that runs a share of the connections, one shard, its part of
-// the store, and its lane to each sink. It folds in turns of a few hundred items, so that I/O is never kept waiting long.
+// the store, and its lane to each sink. It folds in short turns, so that I/O is never kept waiting long.
 //
 // Thread rule: Start, Post, Wake and Join from anywhere; everything else on the core's own thread.
 // Lifetime: pools, sinks and the background executor outlive it.
@@ -98,7 +98,9 @@ class Core : public correlate::ShardOutput {
   void OnMetrics(SlicePtr slice) override;
 
  private:
-  static constexpr uint64_t kItemsPerTurn = 512;
+  // A turn folds what had come when it began, so that reading cannot outrun folding, but no more than this: about
+  // 5 ms of work between two looks at the sockets.
+  static constexpr size_t kRecordsPerTurn = 64;
   static constexpr size_t kEvacuatePerTick = 64;  // Batches looked at
 
   struct LaneOf {

@@ -208,8 +208,25 @@ TEST_F(ShardTest, ShortAndLongTraceIdsMeet) {
   span.trace.hi = 0;
   harness_.SendLogs("shop", {{.trace = kTrace, .span = 1, .body = "b"}});
   harness_.SendSpans("shop", {span});
+  harness_.SendSpans("shop", {Root()});
+  harness_.SendLogs("shop", {{.trace = {0, kTrace.lo}, .span = 1, .body = "short"}});
   harness_.Pass(300);
   EXPECT_EQ(Attribute(LogNamed("b"), stamp::kState), "span");
+  EXPECT_EQ(Attribute(LogNamed("short"), stamp::kState), "span");
+  EXPECT_EQ(harness_.shard().stats().duplicate_spans, 1u);
+}
+
+// Scenario: two traces share the low half of their IDs and reuse a span ID; then each arrives again.
+// Guarantees: they are two traces; neither's span is taken for the other's, and repetitions are still recognised.
+TEST_F(ShardTest, TracesThatShareTheirLowHalfAreKeptApart) {
+  SpanSpec other = Root();
+  other.trace.hi = 0x3333;
+  harness_.SendSpans("shop", {Root()});
+  harness_.SendSpans("shop", {other});
+  harness_.SendSpans("shop", {other, Root()});
+  harness_.Pass(3'000);
+  EXPECT_THAT(harness_.LeftOf(Signal::kTraces), SizeIs(2));
+  EXPECT_EQ(harness_.shard().stats().duplicate_spans, 2u);
 }
 
 // Scenario: far more spans than the window holds, all undecided.
