@@ -33,7 +33,8 @@ bool Believable(uint64_t announced, size_t input, size_t max_bytes) {
 }
 
 Status TooLarge(std::string_view what, size_t max_bytes) {
-  return ResourceExhausted(std::string(what) + ": larger than " + std::to_string(max_bytes) + " bytes when decompressed");
+  return ResourceExhausted(std::string(what) + ": larger than " + std::to_string(max_bytes) +
+                           " bytes when decompressed");
 }
 
 Status NoMemory(std::string_view what) {
@@ -111,8 +112,8 @@ Inflater& ThreadInflater() {
 }
 
 // The careful way: grows as output appears, knows all members, and names what is wrong.
-Result<Slab> InflateStream(Inflater::Format format, std::string_view what, std::string_view input, size_t max_bytes,
-                           SlabPool& pool) {
+Result<Slab> InflateStream(Inflater::Format format, std::string_view what, std::string_view input,
+                           size_t max_bytes, SlabPool& pool) {
   z_stream* stream = ThreadInflater().Begin(format);
   if (stream == nullptr) return NoMemory(what);
   Output out(pool, input.size(), max_bytes);
@@ -173,9 +174,8 @@ Result<Slab> Gunzip(std::string_view input, size_t max_bytes, SlabPool& pool) {
       if (!out || decompressor == nullptr) return NoMemory("gzip");
       size_t consumed = 0;
       size_t produced = 0;
-      const libdeflate_result rc =
-          libdeflate_gzip_decompress_ex(decompressor.get(), input.data(), input.size(), out.data(),
-                                        announced, &consumed, &produced);
+      const libdeflate_result rc = libdeflate_gzip_decompress_ex(
+          decompressor.get(), input.data(), input.size(), out.data(), announced, &consumed, &produced);
       if (rc == LIBDEFLATE_SUCCESS && consumed == input.size()) {
         out.set_size(produced);
         return out;
@@ -188,7 +188,8 @@ Result<Slab> Gunzip(std::string_view input, size_t max_bytes, SlabPool& pool) {
 Result<Slab> Inflate(std::string_view input, size_t max_bytes, SlabPool& pool) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(input[i]); };
   const bool zlib = input.size() >= 2 && (byte(0) & 0x0f) == 8 && (byte(0) << 8 | byte(1)) % 31 == 0;
-  return InflateStream(zlib ? Inflater::Format::kZlib : Inflater::Format::kRaw, "deflate", input, max_bytes, pool);
+  return InflateStream(zlib ? Inflater::Format::kZlib : Inflater::Format::kRaw, "deflate", input, max_bytes,
+                       pool);
 }
 
 Result<Slab> Unzstd(std::string_view input, size_t max_bytes, SlabPool& pool) {
@@ -274,8 +275,7 @@ Slab Gzip(std::string_view input, SlabPool& pool) {
       stream.avail_out = room;
       isal_deflate(&stream);
       out.set_size(out.size() + room - stream.avail_out);
-    } while (stream.avail_in > 0 ||
-             (stream.end_of_stream != 0 && stream.internal_state.state != ZSTATE_END));
+    } while (stream.avail_in > 0 || (stream.end_of_stream != 0 && stream.internal_state.state != ZSTATE_END));
   } while (taken < input.size());
   return out;
 }

@@ -33,8 +33,8 @@ std::string_view EncodingName(Encoding encoding);
 Result<Slab> Decompress(Encoding encoding, std::string_view input, size_t max_bytes, SlabPool& pool);
 
 // Compresses for speed: gzip by ISA-L level 1, zstd level 1. REQUIRES: kGzip or kZstd.
-// The slab is leased beyond the pool's bound if need be (see SlabPool::TakeUnbounded), since what is compressed here
-// is on its way out.
+// The slab is leased beyond the pool's bound if need be (see SlabPool::TakeUnbounded), since what is
+// compressed here is on its way out.
 Slab Compress(Encoding encoding, std::string_view input, SlabPool& pool);
 
 }  // namespace braid::net

@@ -43,7 +43,8 @@ BodyBuffer::Fill BodyBuffer::Append(std::string_view bytes) {
     }
     if (prefix_[0] > 1) return Fill::kBadPrefix;
     if (prefix_size_ < kPrefix) return Fill::kOk;
-    expected_ = uint64_t{prefix_[1]} << 24 | uint64_t{prefix_[2]} << 16 | uint64_t{prefix_[3]} << 8 | prefix_[4];
+    expected_ =
+        uint64_t{prefix_[1]} << 24 | uint64_t{prefix_[2]} << 16 | uint64_t{prefix_[3]} << 8 | prefix_[4];
     if (*expected_ > max_bytes_) return Fill::kTooLarge;
   }
   if (bytes.empty()) return Fill::kOk;

@@ -78,7 +78,8 @@ bool OriginMatches(std::string_view pattern, std::string_view origin) {
   if (star == std::string_view::npos) return pattern == origin;
   const std::string_view before = pattern.substr(0, star);
   const std::string_view after = pattern.substr(star + 1);
-  return origin.size() >= before.size() + after.size() && origin.starts_with(before) && origin.ends_with(after);
+  return origin.size() >= before.size() + after.size() && origin.starts_with(before) &&
+         origin.ends_with(after);
 }
 
 }  // namespace
@@ -91,7 +92,8 @@ std::chrono::milliseconds Core::RetryDelayNow() {
 
 void OutputQueue::Append(std::string_view bytes) {
   if (bytes.empty()) return;
-  if (pieces_.empty() || pieces_.back().slab || pieces_.back().text.size() > kOutputTarget) pieces_.emplace_back();
+  if (pieces_.empty() || pieces_.back().slab || pieces_.back().text.size() > kOutputTarget)
+    pieces_.emplace_back();
   pieces_.back().text.append(bytes);
   bytes_ += bytes.size();
 }
@@ -148,7 +150,7 @@ Connection::Connection(Core& core, int fd, Peer peer, ssl_ctx_st* tls)
   socklen_t size = sizeof local;
   ::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
   boost::system::error_code error;
-  socket_->socket.assign(local.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), fd, error);
+  error = socket_->socket.assign(local.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), fd, error);
   if (error) {
     ::close(fd);
     closed_ = true;
@@ -431,7 +433,7 @@ void Connection::Abort() {
   if (closed_) return;
   closed_ = true;
   boost::system::error_code ignored;
-  socket_->socket.close(ignored);
+  ignored = socket_->socket.close(ignored);
   out_.Clear();
   core_.counters.connections_open.fetch_sub(1, std::memory_order_relaxed);
   // The session may be on the stack, and owns request bodies that should not wait for the last Responder.
@@ -503,9 +505,10 @@ std::optional<Response> Connection::Screen(Request* request,
   const HttpServer::Options& limits = options();
   if (!limits.cors_allowed_origins.empty()) {
     const std::string_view origin = request->headers.Get("origin");
-    const bool allowed = !origin.empty() &&
-                         std::any_of(limits.cors_allowed_origins.begin(), limits.cors_allowed_origins.end(),
-                                     [&](const std::string& pattern) { return OriginMatches(pattern, origin); });
+    const bool allowed =
+        !origin.empty() &&
+        std::any_of(limits.cors_allowed_origins.begin(), limits.cors_allowed_origins.end(),
+                    [&](const std::string& pattern) { return OriginMatches(pattern, origin); });
     cors->emplace_back("vary", "Origin");
     if (allowed) cors->emplace_back("access-control-allow-origin", origin);
     if (allowed && request->method == "OPTIONS" &&
@@ -558,7 +561,8 @@ Responder& Responder::operator=(Responder&& other) noexcept {
 Responder::~Responder() { Abandon(); }
 
 void Responder::Reply(Response response) {
-  if (const auto connection = std::exchange(connection_, nullptr)) connection->Reply(id_, std::move(response));
+  if (const auto connection = std::exchange(connection_, nullptr))
+    connection->Reply(id_, std::move(response));
 }
 
 void Responder::Abandon() {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Inside of ingest/http: what http_server.cc, connection.cc and the two sessions share. No Asio, Beast, nghttp2 or
-// OpenSSL here.
+// Inside of ingest/http: what http_server.cc, connection.cc and the two sessions share. No Asio, Beast,
+// nghttp2 or OpenSSL here.
 
 #include <sys/uio.h>
 
@@ -31,12 +31,14 @@ using TimePoint = std::chrono::steady_clock::time_point;
 
 // Written on one core, read from anywhere.
 struct Counters {
-  std::atomic<uint64_t> connections_accepted{0}, connections_open{0}, requests{0}, bytes_received{0}, bytes_sent{0},
-      tls_failures{0}, protocol_errors{0}, floods{0}, header_timeouts{0}, body_timeouts{0}, idle_timeouts{0},
-      write_timeouts{0}, deadlines_passed{0}, refused_too_large{0}, refused_no_memory{0};
+  std::atomic<uint64_t> connections_accepted{0}, connections_open{0}, requests{0}, bytes_received{0},
+      bytes_sent{0}, tls_failures{0}, protocol_errors{0}, floods{0}, header_timeouts{0}, body_timeouts{0},
+      idle_timeouts{0}, write_timeouts{0}, deadlines_passed{0}, refused_too_large{0}, refused_no_memory{0};
 };
 
-inline void Count(std::atomic<uint64_t>& counter, uint64_t n = 1) { counter.fetch_add(n, std::memory_order_relaxed); }
+inline void Count(std::atomic<uint64_t>& counter, uint64_t n = 1) {
+  counter.fetch_add(n, std::memory_order_relaxed);
+}
 
 // One core thread as the server sees it.
 struct Core {
@@ -146,8 +148,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Output was queued or can be produced; it is written at the end of the present turn.
   void WantFlush();
 
-  // Writes what is queued, then closes: tells the peer so, and discards what it still sends for at most `linger`, so that a
-  // reply is not lost to a reset.
+  // Writes what is queued, then closes: tells the peer so, and discards what it still sends for at most
+  // `linger`, so that a reply is not lost to a reset.
   void CloseAfterFlush(std::chrono::milliseconds linger);
   bool closing() const { return closing_ || closed_; }
 

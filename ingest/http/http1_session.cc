@@ -21,7 +21,8 @@ constexpr milliseconds kLinger = seconds(5);
 // A read while heads or chunks are awaited; what it brings too much (pipelined requests) is kept.
 constexpr size_t kHeadRead = 64u << 10;
 
-// The body of a refused request is read to its end if it is at most this long, so that the connection stays usable.
+// The body of a refused request is read to its end if it is at most this long, so that the connection stays
+// usable.
 constexpr uint64_t kMaxSkipped = 1u << 20;
 
 // Pipelined requests are not answered while this much of the answers before them is unsent.
@@ -82,7 +83,8 @@ class Parser : public http::basic_parser<true> {
       too_many_fields_ = true;
       error = http::error::header_limit;
     }
-    if (field == http::field::transfer_encoding && !IsToken(View(value), "chunked")) odd_transfer_encoding_ = true;
+    if (field == http::field::transfer_encoding && !IsToken(View(value), "chunked"))
+      odd_transfer_encoding_ = true;
   }
   void on_header_impl(error_code&) override { head_done_ = true; }
   void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
@@ -106,8 +108,8 @@ class Parser : public http::basic_parser<true> {
   BodyBuffer::Fill fill_ = BodyBuffer::Fill::kOk;
 };
 
-// HTTP/1.1, one request at a time: while one is answered nothing is read, so pipelined requests wait in the socket and
-// are answered in order.
+// HTTP/1.1, one request at a time: while one is answered nothing is read, so pipelined requests wait in the
+// socket and are answered in order.
 class Http1Session : public Session {
  public:
   explicit Http1Session(Connection* connection) : connection_(*connection), started_(connection->now()) {
@@ -196,7 +198,8 @@ class Http1Session : public Session {
             limits.min_body_rate * static_cast<size_t>(limits.body_interval.count()) / 1000) {
           Count(counters.body_timeouts);
           return Refuse(ErrorResponse(request_.reply_format(),
-                                      Status(Code::kDeadlineExceeded, "the body arrives too slowly"), {}, 408));
+                                      Status(Code::kDeadlineExceeded, "the body arrives too slowly"), {},
+                                      408));
         }
         body_marked_ = now;
         body_mark_ = body_.size();
@@ -249,11 +252,11 @@ class Http1Session : public Session {
         break;
       }
       const std::string_view rest = bytes.substr(at);
-      const size_t used = state_ == State::kHead      ? Head(rest)
-                          : state_ == State::kBody    ? Body(rest)
-                          : state_ == State::kChunked ? Chunked(rest)
+      const size_t used = state_ == State::kHead       ? Head(rest)
+                          : state_ == State::kBody     ? Body(rest)
+                          : state_ == State::kChunked  ? Chunked(rest)
                           : state_ == State::kSkipping ? Skip(rest)
-                                                      : 0;
+                                                       : 0;
       at += used;
       if (used == 0) break;
     }
@@ -384,7 +387,8 @@ class Http1Session : public Session {
   }
 
   void RefuseFill(BodyBuffer::Fill fill) {
-    Refuse(fill == BodyBuffer::Fill::kTooLarge ? connection_.TooLarge(request_) : connection_.NoMemory(request_));
+    Refuse(fill == BodyBuffer::Fill::kTooLarge ? connection_.TooLarge(request_)
+                                               : connection_.NoMemory(request_));
   }
 
   // An answer before the end of the request: the rest is discarded and the connection closed.
@@ -466,6 +470,8 @@ class Http1Session : public Session {
 
 }  // namespace
 
-std::unique_ptr<Session> NewHttp1Session(Connection* connection) { return std::make_unique<Http1Session>(connection); }
+std::unique_ptr<Session> NewHttp1Session(Connection* connection) {
+  return std::make_unique<Http1Session>(connection);
+}
 
 }  // namespace braid::ingest::internal

@@ -24,8 +24,8 @@ constexpr milliseconds kResetDelay{500};
 
 constexpr char kDrainPing[] = "braiddrn";  // 8 bytes
 
-// Frames that cost us something are paid from a budget that time and completed requests refill. gRPC clients send a
-// PING per round trip while they estimate bandwidth, hence the generous refill per request.
+// Frames that cost us something are paid from a budget that time and completed requests refill. gRPC clients
+// send a PING per round trip while they estimate bandwidth, hence the generous refill per request.
 class FloodBudget {
  public:
   explicit FloodBudget(TimePoint now) : refilled_(now) {}
@@ -104,7 +104,8 @@ class Http2Session : public Session {
     nghttp2_option_set_max_continuations(option, 8);
     // The flood budget counts resets; nghttp2's own limiter would close with INTERNAL_ERROR.
     nghttp2_option_set_stream_reset_rate_limit(option, 1'000'000, 1'000'000);
-    // Frames of unknown types are ignored, but not for free: without this nghttp2 would not even mention them.
+    // Frames of unknown types are ignored, but not for free: without this nghttp2 would not even mention
+    // them.
     for (int type = kFirstExtension; type <= 0xff; ++type) {
       nghttp2_option_set_user_recv_extension_type(option, static_cast<uint8_t>(type));
     }
@@ -144,7 +145,8 @@ class Http2Session : public Session {
   size_t wanted() const override { return nghttp2_session_want_read(session_) != 0 ? Core::kReadBuffer : 0; }
 
   void Respond(uint32_t id, Response response) override {
-    auto* stream = static_cast<Stream*>(nghttp2_session_get_stream_user_data(session_, static_cast<int32_t>(id)));
+    auto* stream =
+        static_cast<Stream*>(nghttp2_session_get_stream_user_data(session_, static_cast<int32_t>(id)));
     if (stream == nullptr || stream->replied) return;
     budget_.Earn(FloodBudget::kPerRequest);
     Submit(stream, std::move(response));
@@ -186,13 +188,15 @@ class Http2Session : public Session {
         SweepReply(&stream, now);
       } else if (stream.deadline && now > *stream.deadline) {
         Count(counters.deadlines_passed);
-        Refuse(&stream, ErrorResponse(ReplyFormat::kGrpc, Status(Code::kDeadlineExceeded, "grpc-timeout passed")));
+        Refuse(&stream,
+               ErrorResponse(ReplyFormat::kGrpc, Status(Code::kDeadlineExceeded, "grpc-timeout passed")));
       } else if (!stream.request_done && now - stream.marked >= limits.body_interval) {
         if (stream.body.size() - stream.mark <
             limits.min_body_rate * static_cast<size_t>(limits.body_interval.count()) / 1000) {
           Count(counters.body_timeouts);
-          Refuse(&stream, ErrorResponse(stream.request.reply_format(),
-                                        Status(Code::kDeadlineExceeded, "the body arrives too slowly"), {}, 408));
+          Refuse(&stream,
+                 ErrorResponse(stream.request.reply_format(),
+                               Status(Code::kDeadlineExceeded, "the body arrives too slowly"), {}, 408));
         } else {
           stream.marked = now;
           stream.mark = stream.body.size();
@@ -208,8 +212,8 @@ class Http2Session : public Session {
 
   void Drain() override {
     if (drain_since_) return;
-    // RFC 9113 section 6.8: first "no new streams soon", so that requests already on their way are still taken; the
-    // last stream is named once they must have arrived.
+    // RFC 9113 section 6.8: first "no new streams soon", so that requests already on their way are still
+    // taken; the last stream is named once they must have arrived.
     drain_since_ = connection_.now();
     nghttp2_submit_shutdown_notice(session_);
     nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, reinterpret_cast<const uint8_t*>(kDrainPing));
@@ -258,7 +262,8 @@ class Http2Session : public Session {
             return static_cast<Http2Session*>(self)->Spend(10);
           });
       nghttp2_session_callbacks_set_unpack_extension_callback(
-          c, [](nghttp2_session*, void**, const nghttp2_frame_hd*, void*) -> int { return NGHTTP2_ERR_CANCEL; });
+          c,
+          [](nghttp2_session*, void**, const nghttp2_frame_hd*, void*) -> int { return NGHTTP2_ERR_CANCEL; });
       return c;
     }();
     return callbacks;
@@ -270,7 +275,9 @@ class Http2Session : public Session {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
-  Stream* Find(int32_t id) { return static_cast<Stream*>(nghttp2_session_get_stream_user_data(session_, id)); }
+  Stream* Find(int32_t id) {
+    return static_cast<Stream*>(nghttp2_session_get_stream_user_data(session_, id));
+  }
 
   // Every frame passes here, unknown ones included.
   int OnBeginFrame(const nghttp2_frame_hd& frame) {
@@ -303,7 +310,8 @@ class Http2Session : public Session {
     }
     if (stream->head_done || stream->header_too_large) return 0;  // trailers say nothing to us
     Request& request = stream->request;
-    if (stream->header_bytes > limits.max_header_bytes || request.headers.count() >= limits.max_header_count) {
+    if (stream->header_bytes > limits.max_header_bytes ||
+        request.headers.count() >= limits.max_header_count) {
       stream->header_too_large = true;
     } else if (name == ":method") {
       request.method = value;
@@ -350,14 +358,17 @@ class Http2Session : public Session {
     stream->head_method = request.method == "HEAD";
     const ReplyFormat format = request.reply_format();
     if (stream->header_too_large) {
-      return Refuse(stream, ErrorResponse(format, ResourceExhausted("the request's headers are too large"), {}, 431));
+      return Refuse(stream,
+                    ErrorResponse(format, ResourceExhausted("the request's headers are too large"), {}, 431));
     }
     if (request.target.empty() || (request.target.front() != '/' && request.target != "*")) {
       return Refuse(stream, ErrorResponse(format, InvalidArgument("the request has no path")));
     }
-    if (const std::string_view timeout = request.headers.Get("grpc-timeout"); request.grpc && !timeout.empty()) {
+    if (const std::string_view timeout = request.headers.Get("grpc-timeout");
+        request.grpc && !timeout.empty()) {
       const auto wait = ParseGrpcTimeout(timeout);
-      if (!wait) return Refuse(stream, ErrorResponse(format, InvalidArgument("grpc: malformed grpc-timeout")));
+      if (!wait)
+        return Refuse(stream, ErrorResponse(format, InvalidArgument("grpc: malformed grpc-timeout")));
       request.deadline = stream->deadline = connection_.now() + *wait;
     }
     if (std::optional<Response> refusal = connection_.Screen(&request, &stream->cors)) {
@@ -376,7 +387,8 @@ class Http2Session : public Session {
     if (!stream->request_done && request.headers.Get("expect") == "100-continue") {
       std::vector<nghttp2_nv> fields;
       AddField(&fields, ":status", "100");
-      nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream->id, nullptr, fields.data(), fields.size(), nullptr);
+      nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream->id, nullptr, fields.data(), fields.size(),
+                             nullptr);
     }
   }
 
@@ -405,10 +417,12 @@ class Http2Session : public Session {
       case BodyBuffer::Fill::kTooLarge: Refuse(stream, connection_.TooLarge(stream->request)); break;
       case BodyBuffer::Fill::kNoMemory: Refuse(stream, connection_.NoMemory(stream->request)); break;
       case BodyBuffer::Fill::kExtraMessage:
-        Refuse(stream, ErrorResponse(format, Unimplemented("grpc: bytes follow the message; exactly one is expected")));
+        Refuse(stream, ErrorResponse(
+                           format, Unimplemented("grpc: bytes follow the message; exactly one is expected")));
         break;
       case BodyBuffer::Fill::kBadPrefix:
-        Refuse(stream, ErrorResponse(format, InvalidArgument("grpc: the compressed flag is neither 0 nor 1")));
+        Refuse(stream,
+               ErrorResponse(format, InvalidArgument("grpc: the compressed flag is neither 0 nor 1")));
         break;
     }
     return 0;
@@ -491,9 +505,10 @@ class Http2Session : public Session {
                                 nghttp2_data_source* source, void* self) {
       return static_cast<Http2Session*>(self)->ReadReply(static_cast<Stream*>(source->ptr), to, size, flags);
     };
-    const bool has_body = reply.grpc ? reply.grpc->status.ok() : reply.body_size() > 0 && !bodiless && !stream->head_method;
-    if (nghttp2_submit_response(session_, stream->id, fields.data(), fields.size(), has_body ? &provider : nullptr) !=
-        0) {
+    const bool has_body =
+        reply.grpc ? reply.grpc->status.ok() : reply.body_size() > 0 && !bodiless && !stream->head_method;
+    if (nghttp2_submit_response(session_, stream->id, fields.data(), fields.size(),
+                                has_body ? &provider : nullptr) != 0) {
       // A field that HTTP/2 cannot carry: a handler's fault, told as such.
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_INTERNAL_ERROR);
     }
@@ -505,8 +520,8 @@ class Http2Session : public Session {
   };
 
   static TrailerText MakeTrailer(const GrpcTrailer& trailer) {
-    return {std::to_string(static_cast<int>(trailer.status.code())), GrpcPercentEncode(trailer.status.message()),
-            Base64Unpadded(trailer.details)};
+    return {std::to_string(static_cast<int>(trailer.status.code())),
+            GrpcPercentEncode(trailer.status.message()), Base64Unpadded(trailer.details)};
   }
 
   static void AddTrailer(const TrailerText& text, std::vector<nghttp2_nv>* fields) {
@@ -543,8 +558,8 @@ class Http2Session : public Session {
     if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
     Stream* stream = Find(frame.hd.stream_id);
     if (stream != nullptr && !stream->request_done) {
-      // The answer is complete, the request is not, and will not be wanted. RFC 9113 section 8.1 has us reset the stream, but
-      // several clients then forget the answer they already hold; see SweepReply().
+      // The answer is complete, the request is not, and will not be wanted. RFC 9113 section 8.1 has us reset
+      // the stream, but several clients then forget the answer they already hold; see SweepReply().
       stream->reply_done = true;
       stream->marked = connection_.now();
     }
@@ -592,8 +607,23 @@ class Http2Session : public Session {
     if (connection_.closing()) return;
     const auto last = static_cast<uint32_t>(nghttp2_session_get_last_proc_stream_id(session_));
     const auto byte = [](uint32_t word, int shift) { return static_cast<char>(word >> shift & 0xff); };
-    const char frame[17] = {0, 0, 8, NGHTTP2_GOAWAY, 0, 0, 0, 0, 0, byte(last, 24), byte(last, 16), byte(last, 8),
-                            byte(last, 0), byte(error, 24), byte(error, 16), byte(error, 8), byte(error, 0)};
+    const char frame[17] = {0,
+                            0,
+                            8,
+                            NGHTTP2_GOAWAY,
+                            0,
+                            0,
+                            0,
+                            0,
+                            0,
+                            byte(last, 24),
+                            byte(last, 16),
+                            byte(last, 8),
+                            byte(last, 0),
+                            byte(error, 24),
+                            byte(error, 16),
+                            byte(error, 8),
+                            byte(error, 0)};
     connection_.out().Append(std::string_view(frame, sizeof frame));
     connection_.CloseAfterFlush(kLinger);
   }
@@ -612,6 +642,8 @@ class Http2Session : public Session {
 
 }  // namespace
 
-std::unique_ptr<Session> NewHttp2Session(Connection* connection) { return std::make_unique<Http2Session>(connection); }
+std::unique_ptr<Session> NewHttp2Session(Connection* connection) {
+  return std::make_unique<Http2Session>(connection);
+}
 
 }  // namespace braid::ingest::internal

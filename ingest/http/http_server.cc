@@ -48,8 +48,8 @@ std::string OpenSslError() {
   return text;
 }
 
-int SelectAlpn(SSL*, const unsigned char** out, unsigned char* size, const unsigned char* in, unsigned in_size,
-               void*) {
+int SelectAlpn(SSL*, const unsigned char** out, unsigned char* size, const unsigned char* in,
+               unsigned in_size, void*) {
   static constexpr unsigned char kOurs[] = "\x02h2\x08http/1.1";
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, size, kOurs, sizeof kOurs - 1, in, in_size) != OPENSSL_NPN_NEGOTIATED) {
@@ -75,7 +75,8 @@ Result<TlsContext> LoadTls(const HttpServer::Tls& tls) {
     return InvalidArgument("tls: key " + tls.key_file + ": " + OpenSslError());
   }
   if (SSL_CTX_check_private_key(context.get()) != 1) {
-    return InvalidArgument("tls: key " + tls.key_file + " does not belong to certificate " + tls.certificate_file);
+    return InvalidArgument("tls: key " + tls.key_file + " does not belong to certificate " +
+                           tls.certificate_file);
   }
   if (!tls.client_ca_file.empty()) {
     if (SSL_CTX_load_verify_locations(context.get(), tls.client_ca_file.c_str(), nullptr) != 1) {
@@ -112,7 +113,8 @@ Peer PeerOf(const sockaddr_storage& address) {
 
 class ServerState : public std::enable_shared_from_this<ServerState> {
  public:
-  ServerState(std::vector<boost::asio::io_context*> ios, SlabPool& pool, HttpServer::Options options, Handler* handler)
+  ServerState(std::vector<boost::asio::io_context*> ios, SlabPool& pool, HttpServer::Options options,
+              Handler* handler)
       : options_(std::move(options)), acceptor_(*ios.front()), accept_pause_(*ios.front()) {
     for (size_t i = 0; i < ios.size(); ++i) {
       cores_.push_back(std::make_unique<CoreState>(*ios[i]));
@@ -137,14 +139,14 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
     if (error) return InvalidArgument("listen: \"" + options_.address + "\" is not an IP address");
     const std::string where = "listen " + options_.address + ":" + std::to_string(options_.port);
     const tcp::endpoint endpoint(address, options_.port);
-    acceptor_.open(endpoint.protocol(), error);
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(kBacklog, error);
-    if (!error) acceptor_.non_blocking(true, error);
+    error = acceptor_.open(endpoint.protocol(), error);
+    if (!error) error = acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) error = acceptor_.bind(endpoint, error);
+    if (!error) error = acceptor_.listen(kBacklog, error);
+    if (!error) error = acceptor_.non_blocking(true, error);
     if (error) {
       boost::system::error_code ignored;
-      acceptor_.close(ignored);
+      ignored = acceptor_.close(ignored);
       return Unavailable(where + ": " + error.message());
     }
     port_ = acceptor_.local_endpoint(error).port();
@@ -153,9 +155,8 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
       state->core.read_buffer.resize(Core::kReadBuffer);
       state->core.now = steady_clock::now();
       // On its own thread, like everything else that touches the core.
-      boost::asio::post(*state->core.io, [self = shared_from_this(), state = state.get()]() {
-        self->Sweep(*state);
-      });
+      boost::asio::post(*state->core.io,
+                        [self = shared_from_this(), state = state.get()]() { self->Sweep(*state); });
     }
     boost::asio::post(*cores_.front()->core.io, [self = shared_from_this()]() { self->Accept(); });
     return {};
@@ -167,10 +168,10 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
     boost::asio::post(*cores_.front()->core.io, [self = shared_from_this()]() {
       boost::system::error_code ignored;
       self->accepting_ = false;
-      self->acceptor_.close(ignored);
+      ignored = self->acceptor_.close(ignored);
       self->accept_pause_.cancel();
-      // A connection accepted before this may still be on its way to another core; its Start() comes before what is
-      // posted here.
+      // A connection accepted before this may still be on its way to another core; its Start() comes before
+      // what is posted here.
       for (const auto& state : self->cores_) {
         boost::asio::post(*state->core.io, [self, state = state.get()]() {
           state->draining = true;
@@ -239,7 +240,8 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
 
   uint64_t OpenConnections() const {
     uint64_t open = 0;
-    for (const auto& state : cores_) open += state->core.counters.connections_open.load(std::memory_order_relaxed);
+    for (const auto& state : cores_)
+      open += state->core.counters.connections_open.load(std::memory_order_relaxed);
     return open;
   }
 
@@ -270,22 +272,24 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
 
   void Accept() {
     if (!accepting_) return;
-    acceptor_.async_wait(tcp::acceptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
-      if (error || !self->accepting_) return;
-      for (int i = 0; i < kAcceptsPerTurn; ++i) {
-        sockaddr_storage address{};
-        socklen_t size = sizeof address;
-        const int fd = ::accept4(self->acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&address), &size,
-                                 SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-          self->Place(fd, address);
-          continue;
-        }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) return self->PauseAccepting();
-        if (errno != EINTR && errno != ECONNABORTED) break;
-      }
-      self->Accept();
-    });
+    acceptor_.async_wait(
+        tcp::acceptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
+          if (error || !self->accepting_) return;
+          for (int i = 0; i < kAcceptsPerTurn; ++i) {
+            sockaddr_storage address{};
+            socklen_t size = sizeof address;
+            const int fd = ::accept4(self->acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&address),
+                                     &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            if (fd >= 0) {
+              self->Place(fd, address);
+              continue;
+            }
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+              return self->PauseAccepting();
+            if (errno != EINTR && errno != ECONNABORTED) break;
+          }
+          self->Accept();
+        });
   }
 
   // Out of descriptors: the listening socket stays readable, so waiting on it would spin.
@@ -306,7 +310,8 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
     CoreState& state = LeastBusy(open);
     state.core.counters.connections_open.fetch_add(1, std::memory_order_relaxed);
     state.placed += 1;
-    boost::asio::dispatch(*state.core.io, [self = shared_from_this(), &state, fd, peer = PeerOf(address)]() mutable {
+    boost::asio::dispatch(*state.core.io, [self = shared_from_this(), &state, fd,
+                                           peer = PeerOf(address)]() mutable {
       const auto connection = std::make_shared<Connection>(state.core, fd, std::move(peer), self->tls_.get());
       connection->keep_ = self;
       connection->Start();
@@ -363,7 +368,8 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
 
 }  // namespace internal
 
-HttpServer::HttpServer(std::vector<boost::asio::io_context*> cores, SlabPool& pool, Options options, Handler* handler)
+HttpServer::HttpServer(std::vector<boost::asio::io_context*> cores, SlabPool& pool, Options options,
+                       Handler* handler)
     : state_(std::make_shared<internal::ServerState>(std::move(cores), pool, std::move(options), handler)) {}
 
 HttpServer::~HttpServer() { Stop(std::chrono::steady_clock::now()); }

@@ -69,10 +69,10 @@ struct HttpStats {
   uint64_t bytes_received = 0;
   uint64_t bytes_sent = 0;
   uint64_t tls_failures = 0;
-  uint64_t protocol_errors = 0;   // malformed HTTP
-  uint64_t floods = 0;            // connections closed with ENHANCE_YOUR_CALM
+  uint64_t protocol_errors = 0;  // malformed HTTP
+  uint64_t floods = 0;           // connections closed with ENHANCE_YOUR_CALM
   uint64_t header_timeouts = 0;
-  uint64_t body_timeouts = 0;     // below the minimum rate
+  uint64_t body_timeouts = 0;  // below the minimum rate
   uint64_t idle_timeouts = 0;
   uint64_t write_timeouts = 0;    // the peer does not read, or has more than max_output_bytes waiting
   uint64_t deadlines_passed = 0;  // grpc-timeout
@@ -80,14 +80,15 @@ struct HttpStats {
   uint64_t refused_no_memory = 0;
 };
 
-// HTTP/1.1 and HTTP/2 (by prior knowledge on any port, by ALPN under TLS) with unary gRPC on top, on one port.
+// HTTP/1.1 and HTTP/2 (by prior knowledge on any port, by ALPN under TLS) with unary gRPC on top, on one
+// port.
 //
 // One acceptor hands each connection to the core with the least traffic, where it stays. Bodies are
-// gathered in slabs as they arrive; when the pool refuses, the request is answered with 503 or UNAVAILABLE and a time
-// to come back, and its remaining bytes are discarded.
+// gathered in slabs as they arrive; when the pool refuses, the request is answered with 503 or UNAVAILABLE
+// and a time to come back, and its remaining bytes are discarded.
 //
-// Peers that cost more than they deliver (stream resets, CONTINUATION, SETTINGS, PING, empty frames) run out of a
-// budget that useful requests refill, and are closed with GOAWAY(ENHANCE_YOUR_CALM).
+// Peers that cost more than they deliver (stream resets, CONTINUATION, SETTINGS, PING, empty frames) run out
+// of a budget that useful requests refill, and are closed with GOAWAY(ENHANCE_YOUR_CALM).
 //
 // Thread rule: Start() and Stop() from one thread that runs none of the io_contexts.
 // Lifetime: io_contexts (each run by exactly one thread), pool and handler outlive the server.
@@ -114,8 +115,8 @@ class HttpServer {
     size_t max_connection_body_bytes = 128u << 20;
     size_t max_output_bytes = 64u << 20;
 
-    // HTTP/2 windows. A stream's spares a 512-span request any WINDOW_UPDATE of its own; the connection's bounds
-    // what one peer may have under way unread. Neither leases memory.
+    // HTTP/2 windows. A stream's spares a 512-span request any WINDOW_UPDATE of its own; the connection's
+    // bounds what one peer may have under way unread. Neither leases memory.
     uint32_t stream_window = 1u << 20;
     uint32_t connection_window = 4u << 20;
 
@@ -131,7 +132,8 @@ class HttpServer {
     // When to come back after a refusal; up to twice that, at random.
     std::chrono::milliseconds retry_after{1'000};
 
-    // Origins that browsers may send from: exact, "*", or with one '*' ("https://*.example.com"). Empty: no CORS.
+    // Origins that browsers may send from: exact, "*", or with one '*' ("https://*.example.com"). Empty: no
+    // CORS.
     std::vector<std::string> cors_allowed_origins{};
     std::vector<std::string> cors_allowed_headers{};  // besides content-type and content-encoding
   };
@@ -147,9 +149,9 @@ class HttpServer {
   // The bound port. REQUIRES: Start() succeeded.
   uint16_t port() const;
 
-  // Takes no new connections, tells the present ones (GOAWAY twice, Connection: close), lets requests under way
-  // finish, and cuts what is left at the deadline. Returns when all connections are gone. Idempotent, safe before
-  // Start(). REQUIRES: the io_contexts are still being run.
+  // Takes no new connections, tells the present ones (GOAWAY twice, Connection: close), lets requests under
+  // way finish, and cuts what is left at the deadline. Returns when all connections are gone. Idempotent,
+  // safe before Start(). REQUIRES: the io_contexts are still being run.
   void Stop(std::chrono::steady_clock::time_point deadline);
 
   HttpStats stats() const;

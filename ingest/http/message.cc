@@ -21,7 +21,8 @@ void ForEachParameter(std::string_view query, Fn fn) {
     query.remove_prefix(std::min(query.size(), pair.size() + 1));
     if (pair.empty()) continue;
     const size_t equals = pair.find('=');
-    const std::string_view value = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
+    const std::string_view value =
+        equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
     if (!fn(pair.substr(0, equals), value)) return;
   }
 }
@@ -38,7 +39,8 @@ void Headers::Add(std::string_view name, std::string_view value) {
 std::pair<std::string_view, std::string_view> Headers::at(size_t index) const {
   const Entry& entry = entries_[index];
   const std::string_view text(text_);
-  return {text.substr(entry.begin, entry.name_size), text.substr(entry.begin + entry.name_size, entry.value_size)};
+  return {text.substr(entry.begin, entry.name_size),
+          text.substr(entry.begin + entry.name_size, entry.value_size)};
 }
 
 std::string_view Headers::Get(std::string_view name) const {

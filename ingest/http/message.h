@@ -59,7 +59,7 @@ struct Request {
   Slab body;
 
   std::shared_ptr<const Peer> peer;
-  size_t core = 0;  // index of the core that owns the connection
+  size_t core = 0;      // index of the core that owns the connection
   uint32_t tenant = 0;  // of the authenticated identity; Handler::Screen() sets it
   bool http2 = false;
   bool grpc = false;             // POST with content-type application/grpc, over HTTP/2

@@ -1,7 +1,6 @@
 #include "ingest/http/rpc_status.h"
 
 #include <array>
-#include <charconv>
 #include <cstdio>
 
 #include "base/wire.h"
@@ -176,7 +175,8 @@ std::string RpcStatusJson(const Status& status, RetryDelay retry) {
     char seconds[32];
     std::snprintf(seconds, sizeof seconds, "%lld.%03llds", static_cast<long long>(retry->count() / 1000),
                   static_cast<long long>(retry->count() % 1000));
-    out += ",\"details\":[{\"@type\":\"" + std::string(kRetryInfoType) + "\",\"retryDelay\":\"" + seconds + "\"}]";
+    out += ",\"details\":[{\"@type\":\"" + std::string(kRetryInfoType) + "\",\"retryDelay\":\"" + seconds +
+           "\"}]";
   }
   out += "}";
   return out;
@@ -256,9 +256,10 @@ std::string Base64Unpadded(std::string_view bytes) {
 std::optional<std::chrono::nanoseconds> ParseGrpcTimeout(std::string_view text) {
   if (text.size() < 2 || text.size() > 9) return std::nullopt;
   uint64_t amount = 0;
-  const char* const end = text.data() + text.size() - 1;
-  const auto [stop, error] = std::from_chars(text.data(), end, amount);
-  if (error != std::errc() || stop != end) return std::nullopt;
+  for (const char c : text.substr(0, text.size() - 1)) {
+    if (c < '0' || c > '9') return std::nullopt;
+    amount = amount * 10 + static_cast<uint64_t>(c - '0');
+  }
   const auto n = static_cast<int64_t>(amount);
   switch (text.back()) {
     case 'H': return std::chrono::hours(n > 1'000'000 ? 1'000'000 : n);  // beyond it, nanoseconds overflow

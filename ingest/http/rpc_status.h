@@ -8,13 +8,14 @@
 #include "base/status.h"
 #include "ingest/http/message.h"
 
-// How a Status is told to a sender, in gRPC and in HTTP (OTLP specification, "Failures"; google/rpc/status.proto,
-// google/rpc/error_details.proto; gRPC's PROTOCOL-HTTP2.md).
+// How a Status is told to a sender, in gRPC and in HTTP (OTLP specification, "Failures";
+// google/rpc/status.proto, google/rpc/error_details.proto; gRPC's PROTOCOL-HTTP2.md).
 namespace braid::ingest {
 
 using RetryDelay = std::optional<std::chrono::milliseconds>;
 
-// kUnavailable and its kin 503 (the sender keeps the data), kResourceExhausted 413 (it can never fit), kInvalidArgument 400 ...
+// kUnavailable and its kin 503 (the sender keeps the data), kResourceExhausted 413 (it can never fit),
+// kInvalidArgument 400 ...
 int HttpStatusOf(Code code);
 std::string_view HttpReason(int status);
 
@@ -22,8 +23,9 @@ std::string_view HttpReason(int status);
 std::string RpcStatusProto(const Status& status, RetryDelay retry);
 std::string RpcStatusJson(const Status& status, RetryDelay retry);
 
-// The refusal in the form its sender reads. With `retry`, Retry-After (whole seconds, rounded up) or RetryInfo
-// tells when to come back. `http_status` replaces the one that the code maps to; gRPC has no use for it.
+// The refusal in the form its sender reads. With `retry`, Retry-After (whole seconds, rounded up) or
+// RetryInfo tells when to come back. `http_status` replaces the one that the code maps to; gRPC has no use
+// for it.
 Response ErrorResponse(ReplyFormat format, const Status& status, RetryDelay retry = std::nullopt,
                        int http_status = 0);
 

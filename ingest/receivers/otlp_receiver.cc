@@ -103,7 +103,8 @@ struct OtlpReceiver::Pending {
   std::string first_error;
 };
 
-OtlpReceiver::OtlpReceiver(std::vector<Decoder*> decoders, Sequencer& sequencer, SlabPool& pool, Options options)
+OtlpReceiver::OtlpReceiver(std::vector<Decoder*> decoders, Sequencer& sequencer, SlabPool& pool,
+                           Options options)
     : decoders_(std::move(decoders)),
       sequencer_(sequencer),
       pool_(pool),
@@ -111,20 +112,21 @@ OtlpReceiver::OtlpReceiver(std::vector<Decoder*> decoders, Sequencer& sequencer,
       counters_(decoders_.size()) {}
 
 void OtlpReceiver::CountOutcome(size_t core, OtlpTransport transport, Signal signal, ReceiveOutcome outcome) {
-  Bump(counters_[core]
-           .requests[static_cast<size_t>(transport)][static_cast<size_t>(signal)][static_cast<size_t>(outcome)]);
+  Bump(counters_[core].requests[static_cast<size_t>(transport)][static_cast<size_t>(signal)]
+                               [static_cast<size_t>(outcome)]);
 }
 
 RetryDelay OtlpReceiver::RetryDelayFor(size_t core, const Status& status) {
   if (status.code() != Code::kUnavailable) return std::nullopt;
   // A Weyl sequence: two senders refused in a row are told well-spread times.
-  const uint64_t mixed = counters_[core].random.fetch_add(0x9e3779b97f4a7c15u, std::memory_order_relaxed) >> 33;
+  const uint64_t mixed =
+      counters_[core].random.fetch_add(0x9e3779b97f4a7c15u, std::memory_order_relaxed) >> 33;
   const auto base = static_cast<uint64_t>(options_.retry_after.count());
   return std::chrono::milliseconds(base + mixed % (base + 1));
 }
 
-Response OtlpReceiver::Refusal(const Request& head, OtlpTransport transport, Signal signal, const Status& status,
-                               int http_status, ReceiveOutcome outcome) {
+Response OtlpReceiver::Refusal(const Request& head, OtlpTransport transport, Signal signal,
+                               const Status& status, int http_status, ReceiveOutcome outcome) {
   CountOutcome(head.core, transport, signal, outcome);
   return ErrorResponse(head.reply_format(), status, RetryDelayFor(head.core, status), http_status);
 }
@@ -134,7 +136,8 @@ std::optional<Response> OtlpReceiver::Screen(Request& head) {
   const std::optional<Signal> signal = SignalOfPath(head.path(), head.grpc);
   if (!signal) {
     Bump(counters_[head.core].unknown_path);
-    if (head.grpc) return ErrorResponse(ReplyFormat::kGrpc, Unimplemented("unknown method " + std::string(head.path())));
+    if (head.grpc)
+      return ErrorResponse(ReplyFormat::kGrpc, Unimplemented("unknown method " + std::string(head.path())));
     return ErrorResponse(head.reply_format(),
                          NotFound("no such path; OTLP is taken at /v1/traces, /v1/logs and /v1/metrics"));
   }
@@ -145,11 +148,13 @@ std::optional<Response> OtlpReceiver::Screen(Request& head) {
   const std::string type = head.content_type();
   if (head.grpc) {
     if (type != "application/grpc" && type != "application/grpc+proto") {
-      return refuse(Unimplemented("content-type \"" + type.substr(0, 64) + "\"; only protobuf messages are supported"), 0,
-                    ReceiveOutcome::kUnsupported);
+      return refuse(
+          Unimplemented("content-type \"" + type.substr(0, 64) + "\"; only protobuf messages are supported"),
+          0, ReceiveOutcome::kUnsupported);
     }
     if (const auto encoding = net::ParseEncoding(head.headers.Get("grpc-encoding")); !encoding.ok()) {
-      return refuse(Unimplemented("grpc-encoding: " + encoding.status().message()), 0, ReceiveOutcome::kUnsupported);
+      return refuse(Unimplemented("grpc-encoding: " + encoding.status().message()), 0,
+                    ReceiveOutcome::kUnsupported);
     }
   } else {
     if (head.method != "POST") {
@@ -194,8 +199,8 @@ Result<Submission> OtlpReceiver::Decode(Request* request, Signal signal, OtlpTra
       return Internal("grpc: the message is flagged as compressed, but grpc-encoding names no compression");
     }
   }
-  // An HTTP body of no bytes is an empty request, whatever its Content-Encoding says: some senders compress nothing to
-  // nothing.
+  // An HTTP body of no bytes is an empty request, whatever its Content-Encoding says: some senders compress
+  // nothing to nothing.
   if (encoding != net::Encoding::kIdentity && body.size() > 0) {
     Result<Slab> plain = net::Decompress(encoding, body.view(), options_.max_decompressed_bytes, pool_);
     if (!plain.ok()) return plain.status();
@@ -214,7 +219,8 @@ Result<Submission> OtlpReceiver::Decode(Request* request, Signal signal, OtlpTra
 
 void OtlpReceiver::Handle(Request request, Responder responder) {
   const OtlpTransport transport = request.grpc ? OtlpTransport::kGrpc : OtlpTransport::kHttp;
-  const Signal signal = SignalOfPath(request.path(), request.grpc).value_or(Signal::kTraces);  // Screen() has seen it
+  const Signal signal =
+      SignalOfPath(request.path(), request.grpc).value_or(Signal::kTraces);  // Screen() has seen it
   const ReplyFormat format = request.reply_format();
 
   Result<Submission> decoded = Decode(&request, signal, transport);
@@ -228,10 +234,10 @@ void OtlpReceiver::Handle(Request request, Responder responder) {
   }
 
   Submission submission = std::move(decoded).value();
-  const auto pending = std::make_shared<Pending>(Pending{std::move(responder), format, transport, signal, request.core,
-                                                         submission.rejected_for_sender(),
+  const auto pending = std::make_shared<Pending>(Pending{std::move(responder), format, transport, signal,
+                                                         request.core, submission.rejected_for_sender(),
                                                          std::string(Shorten(submission.first_error))});
-  sequencer_.Submit(std::move(submission), [this, pending](Status status) {
+  sequencer_.Submit(std::move(submission), [this, pending](const Status& status) {
     if (!status.ok()) {
       CountOutcome(pending->core, pending->transport, pending->signal, OutcomeOf(status));
       return pending->responder.Reply(

@@ -53,8 +53,8 @@ constexpr std::string_view ReceiverName(OtlpTransport transport) {
   return transport == OtlpTransport::kGrpc ? "otlp_grpc" : "otlp_http";
 }
 
-// OTLP for the three signals, by gRPC and by HTTP (protobuf and JSON), on whatever port it is served: the protocol
-// is told by the request, not by the port. Specification: opentelemetry-proto docs/specification.md.
+// OTLP for the three signals, by gRPC and by HTTP (protobuf and JSON), on whatever port it is served: the
+// protocol is told by the request, not by the port. Specification: opentelemetry-proto docs/specification.md.
 //
 //   what happened                         gRPC                               HTTP
 //   accepted                              OK                                 200
@@ -77,7 +77,8 @@ class OtlpReceiver : public Handler {
     // When to come back after a refusal; up to twice that, at random, so that senders do not return as one.
     std::chrono::milliseconds retry_after{1'000};
 
-    // The tenant of a request, or why it is none (kUnauthenticated, kPermissionDenied). Null: everybody is tenant 0.
+    // The tenant of a request, or why it is none (kUnauthenticated, kPermissionDenied). Null: everybody is
+    // tenant 0.
     std::function<Result<uint32_t>(const Request&)> authenticate{};
   };
 
@@ -103,7 +104,8 @@ class OtlpReceiver : public Handler {
 
  private:
   struct alignas(64) CoreCounters {
-    std::array<std::array<std::array<std::atomic<uint64_t>, kReceiveOutcomes>, kSignals>, kOtlpTransports> requests{};
+    std::array<std::array<std::array<std::atomic<uint64_t>, kReceiveOutcomes>, kSignals>, kOtlpTransports>
+        requests{};
     std::array<std::array<std::atomic<uint64_t>, kSignals>, kOtlpTransports> bytes{};
     std::array<std::array<std::atomic<uint64_t>, kSignals>, kOtlpTransports> decompressed_bytes{};
     std::atomic<uint64_t> unknown_path{0};
@@ -116,8 +118,8 @@ class OtlpReceiver : public Handler {
   Result<Submission> Decode(Request* request, Signal signal, OtlpTransport transport);
   RetryDelay RetryDelayFor(size_t core, const Status& status);
   void CountOutcome(size_t core, OtlpTransport transport, Signal signal, ReceiveOutcome outcome);
-  Response Refusal(const Request& head, OtlpTransport transport, Signal signal, const Status& status, int http_status,
-                   ReceiveOutcome outcome);
+  Response Refusal(const Request& head, OtlpTransport transport, Signal signal, const Status& status,
+                   int http_status, ReceiveOutcome outcome);
 
   const std::vector<Decoder*> decoders_;
   Sequencer& sequencer_;
@@ -126,7 +128,8 @@ class OtlpReceiver : public Handler {
   std::vector<CoreCounters> counters_;
 };
 
-// The signal that a path names: "/v1/traces" or "/opentelemetry.proto.collector.trace.v1.TraceService/Export".
+// The signal that a path names: "/v1/traces" or
+// "/opentelemetry.proto.collector.trace.v1.TraceService/Export".
 std::optional<Signal> SignalOfPath(std::string_view path, bool grpc);
 
 // Export*ServiceResponse; empty without rejected items.

@@ -1,5 +1,5 @@
-// Senders that lie, stall, flood and never listen. Each test asserts what the sender is told, that memory stays
-// bounded, and that another client beside it is served all the while.
+// Senders that lie, stall, flood and never listen. Each test asserts what the sender is told, that memory
+// stays bounded, and that another client beside it is served all the while.
 
 #include "tests/integration/hostile/test_server.h"
 
@@ -53,12 +53,14 @@ class HostileTest : public testing::Test {
     StopWatching();
     handler_.Release();
     server_->server->Stop(steady_clock::now());
-    EXPECT_TRUE(Eventually([&] { return server_->pool.used_bytes() == 0; })) << "an attack's memory was not given back";
+    EXPECT_TRUE(Eventually([&] { return server_->pool.used_bytes() == 0; }))
+        << "an attack's memory was not given back";
   }
 
   // Sends `piece` again and again, reading nothing or everything, until the server ends the connection.
   // Returns the GOAWAY's error if one arrived.
-  std::optional<uint32_t> Flood(Http2Wire& h2, const std::function<std::string(int)>& piece, bool listen = true) {
+  std::optional<uint32_t> Flood(Http2Wire& h2, const std::function<std::string(int)>& piece,
+                                bool listen = true) {
     for (int i = 0; i < 1'000'000; ++i) {
       if (!h2.Send(piece(i), milliseconds(2'000))) break;
       if (listen && i % 16 == 0) h2.Pump(milliseconds(0));
@@ -133,8 +135,8 @@ TEST_F(HostileTest, ContinuationFlood) {
   ExpectCalm(Flood(h2, [&](int) { return frames::Make(frames::kContinuation, 0, 1, field); }));
 }
 
-// Scenario: SETTINGS, PING, empty DATA, PRIORITY, WINDOW_UPDATE and unknown frames, without pause, answers read.
-// Guarantees: each ends in ENHANCE_YOUR_CALM.
+// Scenario: SETTINGS, PING, empty DATA, PRIORITY, WINDOW_UPDATE and unknown frames, without pause, answers
+// read. Guarantees: each ends in ENHANCE_YOUR_CALM.
 TEST_F(HostileTest, ControlFrameFloods) {
   const std::vector<std::pair<std::string, std::string>> floods = {
       {"SETTINGS", frames::Make(frames::kSettings, 0, 0, std::string("\0\x03\0\0\0\x64", 6))},
@@ -153,11 +155,9 @@ TEST_F(HostileTest, ControlFrameFloods) {
     Start();
     Http2Wire h2(server_->port());
     ASSERT_TRUE(h2.Open());
-    ASSERT_TRUE(h2.Send(frames::Make(frames::kHeaders, frames::kEndHeaders, 1,
-                                     frames::Block({{":method", "POST"},
-                                                    {":scheme", "http"},
-                                                    {":path", "/hold"},
-                                                    {":authority", "x"}}))));
+    ASSERT_TRUE(h2.Send(frames::Make(
+        frames::kHeaders, frames::kEndHeaders, 1,
+        frames::Block({{":method", "POST"}, {":scheme", "http"}, {":path", "/hold"}, {":authority", "x"}}))));
     ExpectCalm(Flood(h2, [&](int) { return frame; }));
     bystander_->Finish();
   }
@@ -219,8 +219,8 @@ TEST_F(HostileTest, OversizeHeaders) {
   EXPECT_EQ(h2.Await(h2.GrpcCall("/echo", GrpcMessage("x"))).Get("grpc-status"), "0");
 }
 
-// Scenario: heads that arrive a byte at a time, and never to the end, on both protocols and before the protocol is known.
-// Guarantees: 408 or the end at the header time-out; counted.
+// Scenario: heads that arrive a byte at a time, and never to the end, on both protocols and before the
+// protocol is known. Guarantees: 408 or the end at the header time-out; counted.
 TEST_F(HostileTest, SlowHeaders) {
   Start({.header_timeout = milliseconds(400)});
   Wire h1(server_->port());
@@ -283,8 +283,8 @@ TEST_F(HostileTest, SlowBodies) {
   EXPECT_EQ(server_->stats().body_timeouts, 4u);
 }
 
-// Scenario: Content-Length that is not true, doubled, negative, huge or paired with chunked; requests cut short.
-// Guarantees: 400 or 413, or nothing is handed on; never a wait for bytes that were not leased for.
+// Scenario: Content-Length that is not true, doubled, negative, huge or paired with chunked; requests cut
+// short. Guarantees: 400 or 413, or nothing is handed on; never a wait for bytes that were not leased for.
 TEST_F(HostileTest, LyingContentLength) {
   Start();
   bystander_->Finish();
@@ -316,7 +316,8 @@ TEST_F(HostileTest, LyingContentLength) {
   }
   Http2Wire h2(server_->port());
   ASSERT_TRUE(h2.Open());
-  EXPECT_EQ(h2.Await(h2.Call("POST", "/echo", {{"content-length", "9"}}, "four")).reset, 1u) << "PROTOCOL_ERROR";
+  EXPECT_EQ(h2.Await(h2.Call("POST", "/echo", {{"content-length", "9"}}, "four")).reset, 1u)
+      << "PROTOCOL_ERROR";
   EXPECT_EQ(h2.Await(h2.Call("POST", "/echo", {{"content-length", "2"}}, "four")).reset, 1u);
   EXPECT_EQ(h2.Await(h2.Headers({{":method", "POST"},
                                  {":scheme", "http"},
@@ -338,10 +339,11 @@ TEST_F(HostileTest, BodiesOverTheLimit) {
   Wire h1(server_->port());
   EXPECT_EQ(Exchange(h1, Post("/echo", big)).status, 413);
   Wire chunked(server_->port());
-  EXPECT_EQ(Exchange(chunked, "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n100001\r\n" + big +
-                                  "\r\n0\r\n\r\n")
-                .status,
-            413);
+  EXPECT_EQ(
+      Exchange(chunked, "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n100001\r\n" +
+                            big + "\r\n0\r\n\r\n")
+          .status,
+      413);
   Http2Wire h2(server_->port());
   ASSERT_TRUE(h2.Open());
   const uint32_t held = h2.Call("POST", "/hold", {}, "x");
@@ -356,8 +358,8 @@ TEST_F(HostileTest, BodiesOverTheLimit) {
 }
 
 // Scenario: a hundred streams each announce 60 MiB and send some of it, into a budget of 4 MiB.
-// Guarantees: announcements lease next to nothing; when the pool is full, UNAVAILABLE with RetryInfo or 503 with Retry-After;
-// all of it is free again afterwards.
+// Guarantees: announcements lease next to nothing; when the pool is full, UNAVAILABLE with RetryInfo or 503
+// with Retry-After; all of it is free again afterwards.
 TEST_F(HostileTest, StreamsCannotReserveWhatTheBudgetLacks) {
   server_ = std::make_unique<TestServer>(&handler_, ingest::HttpServer::Options(), 1, 4u << 20);
   ASSERT_TRUE(server_->start.ok());
@@ -403,8 +405,8 @@ TEST_F(HostileTest, StreamsCannotReserveWhatTheBudgetLacks) {
   EXPECT_GE(server_->stats().refused_no_memory, 81u);
 }
 
-// Scenario: requests for large replies that are never read: by HTTP/1 pipelining, by HTTP/2 with and without window.
-// Guarantees: output is bounded, the connection or stream is cut at the write time-out, counted.
+// Scenario: requests for large replies that are never read: by HTTP/1 pipelining, by HTTP/2 with and without
+// window. Guarantees: output is bounded, the connection or stream is cut at the write time-out, counted.
 TEST_F(HostileTest, RepliesThatAreNeverRead) {
   Start({.max_output_bytes = 16u << 20, .write_timeout = milliseconds(500)});
   Wire h1(server_->port());
@@ -416,7 +418,8 @@ TEST_F(HostileTest, RepliesThatAreNeverRead) {
   ASSERT_TRUE(h2.Open());
   for (int i = 0; i < 50; ++i) h2.Call("GET", "/big", {}, "");
   ASSERT_TRUE(Eventually([&] { return server_->stats().write_timeouts >= 40; }));
-  ASSERT_TRUE(Eventually([&] { return server_->stats().connections_open <= 3; })) << "the silent reader is cut";
+  ASSERT_TRUE(Eventually([&] { return server_->stats().connections_open <= 3; }))
+      << "the silent reader is cut";
 }
 
 // Scenario: five hundred idle connections, and some that were used once.
@@ -448,7 +451,8 @@ TEST_F(HostileTest, Garbage) {
       std::string(kPreface) + "garbage garbage garbage",
       std::string(kPreface) + frames::Make(frames::kSettings, 0, 0) + frames::Make(frames::kData, 0, 0, "x"),
       std::string(kPreface) + frames::Make(frames::kSettings, 0, 0, "12345"),
-      std::string(kPreface) + frames::Make(frames::kSettings, 0, 0) + std::string("\xff\xff\xff\0\0\0\0\0\x01", 9),
+      std::string(kPreface) + frames::Make(frames::kSettings, 0, 0) +
+          std::string("\xff\xff\xff\0\0\0\0\0\x01", 9),
       std::string(kPreface) + frames::Make(frames::kSettings, 0, 0) +
           frames::Make(frames::kHeaders, frames::kEndHeaders, 1, "\xff\xff\xff\xff\xff\xff\xff\xff"),
       std::string(kPreface) + frames::Make(frames::kSettings, 0, 0) +

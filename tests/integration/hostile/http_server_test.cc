@@ -48,7 +48,8 @@ TEST_F(HttpServerTest, Http1PipeliningKeepsOrder) {
   Start();
   Wire wire(server_->port());
   std::string all;
-  for (int i = 0; i < 20; ++i) all += Post(i % 3 == 0 ? "/thread" : "/echo", std::to_string(i) + std::string(5'000, '.'));
+  for (int i = 0; i < 20; ++i)
+    all += Post(i % 3 == 0 ? "/thread" : "/echo", std::to_string(i) + std::string(5'000, '.'));
   ASSERT_TRUE(wire.Send(all));
   std::string text;
   for (int i = 0; i < 20; ++i) {
@@ -84,7 +85,8 @@ TEST_F(HttpServerTest, Http1Manners) {
   Start();
   {
     Wire wire(server_->port());
-    ASSERT_TRUE(wire.Send("POST /echo HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"));
+    ASSERT_TRUE(
+        wire.Send("POST /echo HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"));
     EXPECT_THAT(wire.ReadUntil("\r\n\r\n"), HasSubstr("100 Continue"));
     EXPECT_EQ(Exchange(wire, "ok").body, "POST /echo ok");
   }
@@ -138,7 +140,8 @@ TEST_F(HttpServerTest, Http2Streams) {
   std::vector<std::pair<uint32_t, std::string>> calls;
   for (int i = 0; i < 50; ++i) {
     const std::string body = std::to_string(i) + std::string(static_cast<size_t>(i) * 3'000, 'z');
-    calls.emplace_back(h2.Call("POST", i % 5 == 0 ? "/thread" : "/echo", {{"content-type", "text/plain"}}, body), body);
+    calls.emplace_back(
+        h2.Call("POST", i % 5 == 0 ? "/thread" : "/echo", {{"content-type", "text/plain"}}, body), body);
   }
   for (const auto& [stream, body] : calls) {
     const auto reply = h2.Await(stream);
@@ -194,15 +197,15 @@ TEST_F(HttpServerTest, GrpcFramingFaults) {
   Http2Wire h2(server_->port());
   ASSERT_TRUE(h2.Open());
   const std::vector<std::pair<std::string, std::string>> faults = {
-      {"", "12"},                                                 // no message
-      {std::string("\0\0\0", 3), "3"},                            // cut prefix
-      {GrpcMessage("hello").substr(0, 7), "3"},                   // cut message
-      {std::string("\0\0\0\0\x09", 5) + "short", "3"},            // lying prefix: longer
-      {GrpcMessage("hello") + "x", "12"},                         // lying prefix: shorter
-      {GrpcMessage("one") + GrpcMessage("two"), "12"},            // two messages
-      {std::string("\x05\0\0\0\x01x", 6), "3"},                   // flag
-      {std::string("\0\xff\xff\xff\xff", 5) + "x", "8"},          // 4 GiB
-      {std::string("\0\0\x10\0\x01", 5) + "x", "8"},              // one over the limit
+      {"", "12"},                                         // no message
+      {std::string("\0\0\0", 3), "3"},                    // cut prefix
+      {GrpcMessage("hello").substr(0, 7), "3"},           // cut message
+      {std::string("\0\0\0\0\x09", 5) + "short", "3"},    // lying prefix: longer
+      {GrpcMessage("hello") + "x", "12"},                 // lying prefix: shorter
+      {GrpcMessage("one") + GrpcMessage("two"), "12"},    // two messages
+      {std::string("\x05\0\0\0\x01x", 6), "3"},           // flag
+      {std::string("\0\xff\xff\xff\xff", 5) + "x", "8"},  // 4 GiB
+      {std::string("\0\0\x10\0\x01", 5) + "x", "8"},      // one over the limit
   };
   for (const auto& [bytes, status] : faults) {
     const auto reply = h2.Await(h2.GrpcCall("/a.B/C", bytes));
@@ -213,7 +216,8 @@ TEST_F(HttpServerTest, GrpcFramingFaults) {
     EXPECT_EQ(reply.body, "");
   }
   EXPECT_EQ(handler_.handled, 0);
-  EXPECT_EQ(h2.Await(h2.GrpcCall("/a.B/C", GrpcMessage(""))).Get("grpc-status"), "0") << "the connection goes on";
+  EXPECT_EQ(h2.Await(h2.GrpcCall("/a.B/C", GrpcMessage(""))).Get("grpc-status"), "0")
+      << "the connection goes on";
 }
 
 // Scenario: calls with a grpc-timeout that passes, that suffices, and that is malformed.
@@ -222,10 +226,13 @@ TEST_F(HttpServerTest, GrpcTimeout) {
   Start();
   Http2Wire h2(server_->port());
   ASSERT_TRUE(h2.Open());
-  EXPECT_EQ(h2.Await(h2.GrpcCall("/hold", GrpcMessage("x"), {{"grpc-timeout", "50m"}})).Get("grpc-status"), "4");
+  EXPECT_EQ(h2.Await(h2.GrpcCall("/hold", GrpcMessage("x"), {{"grpc-timeout", "50m"}})).Get("grpc-status"),
+            "4");
   handler_.Release();
-  EXPECT_EQ(h2.Await(h2.GrpcCall("/echo", GrpcMessage("x"), {{"grpc-timeout", "10S"}})).Get("grpc-status"), "0");
-  EXPECT_EQ(h2.Await(h2.GrpcCall("/echo", GrpcMessage("x"), {{"grpc-timeout", "1d"}})).Get("grpc-status"), "3");
+  EXPECT_EQ(h2.Await(h2.GrpcCall("/echo", GrpcMessage("x"), {{"grpc-timeout", "10S"}})).Get("grpc-status"),
+            "0");
+  EXPECT_EQ(h2.Await(h2.GrpcCall("/echo", GrpcMessage("x"), {{"grpc-timeout", "1d"}})).Get("grpc-status"),
+            "3");
   EXPECT_EQ(server_->stats().deadlines_passed, 1u);
 }
 
@@ -260,7 +267,8 @@ TEST_F(HttpServerTest, AnswersToTheGone) {
 }
 
 // Scenario: Stop() while requests are under way on both protocols.
-// Guarantees: GOAWAY twice (2^31-1, then the last stream), Connection: close, the requests are finished, Stop returns.
+// Guarantees: GOAWAY twice (2^31-1, then the last stream), Connection: close, the requests are finished, Stop
+// returns.
 TEST_F(HttpServerTest, GracefulStop) {
   Start({}, 2);
   Http2Wire h2(server_->port());
@@ -379,7 +387,8 @@ TEST_F(HttpServerTest, ConnectionLimit) {
 TEST_F(HttpServerTest, Cors) {
   Start();
   const std::string preflight =
-      "OPTIONS /echo HTTP/1.1\r\nhost: x\r\norigin: https://app.example.com\r\naccess-control-request-method: "
+      "OPTIONS /echo HTTP/1.1\r\nhost: x\r\norigin: "
+      "https://app.example.com\r\naccess-control-request-method: "
       "POST\r\n\r\n";
   {
     Wire wire(server_->port());

@@ -1,4 +1,5 @@
-// OTLP over real sockets, from the first byte to the sequencer: what each sender is told, and what is counted.
+// OTLP over real sockets, from the first byte to the sequencer: what each sender is told, and what is
+// counted.
 
 #include <zlib.h>
 #include <zstd.h>
@@ -216,8 +217,9 @@ TEST_F(OtlpServerTest, PartialSuccess) {
   ASSERT_TRUE(partial.Next());
   EXPECT_THAT(std::string(partial.field().bytes), HasSubstr("resource_spans[0].scope_spans[0].spans[2]"));
 
-  const Http1Reply json = PostTo(
-      "/v1/traces", R"({"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00","name":"x"}]}]}]})", "application/json");
+  const Http1Reply json =
+      PostTo("/v1/traces", R"({"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00","name":"x"}]}]}]})",
+             "application/json");
   EXPECT_EQ(json.status, 200);
   EXPECT_THAT(json.body, HasSubstr("\"rejectedSpans\":\"1\""));
   EXPECT_EQ(sequencer_.items, 2u);
@@ -225,7 +227,8 @@ TEST_F(OtlpServerTest, PartialSuccess) {
 }
 
 // Scenario: bodies that cannot be decoded, by each layer: compression, JSON, protobuf, gRPC flags.
-// Guarantees: 400 / INVALID_ARGUMENT (INTERNAL where gRPC prescribes it), google.rpc.Status in the request's form; counted.
+// Guarantees: 400 / INVALID_ARGUMENT (INTERNAL where gRPC prescribes it), google.rpc.Status in the request's
+// form; counted.
 TEST_F(OtlpServerTest, Undecodable) {
   Start();
   const std::string gzip = Gzip(Spans(10));
@@ -275,8 +278,9 @@ TEST_F(OtlpServerTest, Refusals) {
   EXPECT_EQ(sequencer_.undecodable, 0u);
 }
 
-// Scenario: gzip and zstd bombs of 200 MiB, by gRPC and HTTP, many at once, beside a decent sender; the budget is 160 MiB.
-// Guarantees: 413 / RESOURCE_EXHAUSTED without RetryInfo, the pool's bound holds, the decent sender is served.
+// Scenario: gzip and zstd bombs of 200 MiB, by gRPC and HTTP, many at once, beside a decent sender; the
+// budget is 160 MiB. Guarantees: 413 / RESOURCE_EXHAUSTED without RetryInfo, the pool's bound holds, the
+// decent sender is served.
 TEST_F(OtlpServerTest, Bombs) {
   Start({}, 160u << 20);
   const std::string zeros(200u << 20, '\0');
@@ -289,7 +293,9 @@ TEST_F(OtlpServerTest, Bombs) {
   std::thread decent([&] {
     Wire wire(server_->port());
     while (!stop) {
-      EXPECT_EQ(Exchange(wire, Post("/v1/traces", Spans(3), {{"content-type", "application/x-protobuf"}})).status, 200);
+      EXPECT_EQ(
+          Exchange(wire, Post("/v1/traces", Spans(3), {{"content-type", "application/x-protobuf"}})).status,
+          200);
       ++served;
     }
   });
@@ -352,7 +358,8 @@ TEST_F(OtlpServerTest, DeepAndLyingMessages) {
   Start();
   std::string value = Field(1, "leaf");
   for (int i = 0; i < 20'000; ++i) value = Field(i % 2 == 0 ? 5 : 1, value).substr(0, 60'000'000);
-  std::string span = Field(1, std::string(16, 't')) + Field(2, "spanspan") + Field(9, Field(1, "k") + Field(2, value));
+  std::string span =
+      Field(1, std::string(16, 't')) + Field(2, "spanspan") + Field(9, Field(1, "k") + Field(2, value));
   const auto deep = CallTo(kTraces, Field(1, Field(2, Field(2, span))));
   EXPECT_EQ(deep.Get("grpc-status"), "0");
   EXPECT_GT(deep.body.size(), 5u) << "partial_success must tell";

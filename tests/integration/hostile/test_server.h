@@ -47,7 +47,8 @@ class EchoHandler : public ingest::Handler {
     if (request.path() == "/thread") {
       // A reply from a thread that is no core.
       std::lock_guard lock(mutex);
-      threads.emplace_back([r = std::move(request), to = std::move(responder)]() mutable { Answer(r, std::move(to)); });
+      threads.emplace_back(
+          [r = std::move(request), to = std::move(responder)]() mutable { Answer(r, std::move(to)); });
       return;
     }
     if (request.path() == "/hold") {

@@ -16,7 +16,8 @@ using testing::HasSubstr;
 // A key and a certificate for it, signed by `issuer` (or itself), in files of a temporary directory.
 class TestIdentity {
  public:
-  TestIdentity(const std::filesystem::path& folder, const std::string& name, const TestIdentity* issuer = nullptr) {
+  TestIdentity(const std::filesystem::path& folder, const std::string& name,
+               const TestIdentity* issuer = nullptr) {
     key_ = EVP_EC_gen("P-256");
     certificate_ = X509_new();
     X509_set_version(certificate_, 2);
@@ -25,8 +26,8 @@ class TestIdentity {
     X509_gmtime_adj(X509_getm_notAfter(certificate_), 3600);
     X509_set_pubkey(certificate_, key_);
     X509_NAME* subject = X509_get_subject_name(certificate_);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1,
-                               0);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
+                               reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
     X509_set_issuer_name(certificate_, issuer ? X509_get_subject_name(issuer->certificate_) : subject);
     if (issuer == nullptr) {
       X509_EXTENSION* ca = X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "critical,CA:TRUE");

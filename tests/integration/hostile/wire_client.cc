@@ -57,7 +57,8 @@ bool Wire::StartTls(std::string_view alpn, const std::string& certificate, const
   }
   ssl_ = SSL_new(context_);
   if (!alpn.empty()) {
-    SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(alpn.data()), static_cast<unsigned>(alpn.size()));
+    SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(alpn.data()),
+                        static_cast<unsigned>(alpn.size()));
   }
   SSL_set_fd(ssl_, fd_);
   return SSL_connect(ssl_) == 1;
@@ -103,7 +104,8 @@ std::string Wire::Read(milliseconds patience) {
     pollfd ready{fd_, POLLIN, 0};
     if (::poll(&ready, 1, static_cast<int>(patience.count())) <= 0) return {};
   }
-  const ssize_t n = ssl_ != nullptr ? SSL_read(ssl_, buffer, sizeof buffer) : ::recv(fd_, buffer, sizeof buffer, 0);
+  const ssize_t n =
+      ssl_ != nullptr ? SSL_read(ssl_, buffer, sizeof buffer) : ::recv(fd_, buffer, sizeof buffer, 0);
   if (n <= 0) {
     closed_ = true;
     return {};
@@ -196,8 +198,11 @@ uint32_t Http2Wire::Headers(const Fields& fields, bool end_stream) {
   return stream;
 }
 
-uint32_t Http2Wire::Call(std::string_view method, std::string_view path, const Fields& more, std::string_view body) {
-  Fields fields = {{":method", std::string(method)}, {":scheme", "http"}, {":path", std::string(path)},
+uint32_t Http2Wire::Call(std::string_view method, std::string_view path, const Fields& more,
+                         std::string_view body) {
+  Fields fields = {{":method", std::string(method)},
+                   {":scheme", "http"},
+                   {":path", std::string(path)},
                    {":authority", "braid"}};
   fields.insert(fields.end(), more.begin(), more.end());
   const uint32_t stream = Headers(fields, body.empty());
@@ -216,15 +221,16 @@ bool Http2Wire::Data(uint32_t stream, std::string_view bytes, bool end_stream) {
   while (!bytes.empty()) {
     const Reply& reply = replies_[stream];
     if (reply.ended || reply.reset || closed() || steady_clock::now() > deadline) return false;
-    const int64_t allowed = std::min({window_, stream_windows_[stream], static_cast<int64_t>(16'384),
-                                      static_cast<int64_t>(bytes.size())});
+    const int64_t allowed = std::min(
+        {window_, stream_windows_[stream], static_cast<int64_t>(16'384), static_cast<int64_t>(bytes.size())});
     if (allowed <= 0) {
       Pump(milliseconds(50));
       continue;
     }
     const auto n = static_cast<size_t>(allowed);
     const bool last = n == bytes.size();
-    if (!Send(frames::Make(frames::kData, last && end_stream ? frames::kEndStream : 0, stream, bytes.substr(0, n)))) {
+    if (!Send(frames::Make(frames::kData, last && end_stream ? frames::kEndStream : 0, stream,
+                           bytes.substr(0, n)))) {
       return false;
     }
     window_ -= allowed;
@@ -275,14 +281,16 @@ void Http2Wire::OnFrame(const Frame& frame) {
     case frames::kSettings:
       if ((frame.flags & frames::kAck) != 0) return;
       for (size_t at = 0; at + 6 <= frame.payload.size(); at += 6) {
-        const int id = static_cast<uint8_t>(frame.payload[at]) << 8 | static_cast<uint8_t>(frame.payload[at + 1]);
+        const int id =
+            static_cast<uint8_t>(frame.payload[at]) << 8 | static_cast<uint8_t>(frame.payload[at + 1]);
         if (id == NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) initial_window_ = word(at + 2);
       }
       settings_seen_ = true;
       Send(frames::Make(frames::kSettings, frames::kAck, 0));
       return;
     case frames::kPing:
-      if ((frame.flags & frames::kAck) == 0) Send(frames::Make(frames::kPing, frames::kAck, 0, frame.payload));
+      if ((frame.flags & frames::kAck) == 0)
+        Send(frames::Make(frames::kPing, frames::kAck, 0, frame.payload));
       return;
     case frames::kWindow:
       if (frame.stream == 0) {
@@ -300,7 +308,8 @@ void Http2Wire::OnFrame(const Frame& frame) {
       if (!frame.payload.empty()) {
         const auto size = static_cast<uint32_t>(frame.payload.size());
         Send(frames::Make(frames::kWindow, 0, 0, frames::Word(size)) +
-             (reply.ended ? std::string() : frames::Make(frames::kWindow, 0, frame.stream, frames::Word(size))));
+             (reply.ended ? std::string()
+                          : frames::Make(frames::kWindow, 0, frame.stream, frames::Word(size))));
       }
       return;
     }

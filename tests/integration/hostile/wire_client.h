@@ -61,7 +61,18 @@ struct Frame {
 };
 
 namespace frames {
-enum Type : uint8_t { kData, kHeaders, kPriority, kReset, kSettings, kPush, kPing, kGoaway, kWindow, kContinuation };
+enum Type : uint8_t {
+  kData,
+  kHeaders,
+  kPriority,
+  kReset,
+  kSettings,
+  kPush,
+  kPing,
+  kGoaway,
+  kWindow,
+  kContinuation
+};
 constexpr uint8_t kEndStream = 1;
 constexpr uint8_t kAck = 1;
 constexpr uint8_t kEndHeaders = 4;
@@ -115,7 +126,9 @@ class Http2Wire : public Wire {
   // Until GOAWAY with an error or the end; the error code.
   std::optional<uint32_t> AwaitGoaway();
 
-  const std::vector<std::pair<uint32_t, uint32_t>>& goaways() const { return goaways_; }  // last stream, error
+  const std::vector<std::pair<uint32_t, uint32_t>>& goaways() const {
+    return goaways_;
+  }  // last stream, error
   int64_t window() const { return window_; }
   std::map<uint32_t, Reply>& replies() { return replies_; }
 

@@ -159,7 +159,8 @@ TEST_F(CodecTest, RefusesTrailingGarbage) {
     EXPECT_EQ(CodeOf(Encoding::kDeflate, Deflate("hello", -15) + tail), Code::kInvalidArgument);
     EXPECT_EQ(CodeOf(Encoding::kZstd, Zstd("hello") + tail), Code::kInvalidArgument);
   }
-  EXPECT_THAT(Open(Encoding::kGzip, Gzip("hello") + "tail").status().message(), testing::HasSubstr("4 bytes follow"));
+  EXPECT_THAT(Open(Encoding::kGzip, Gzip("hello") + "tail").status().message(),
+              testing::HasSubstr("4 bytes follow"));
 }
 
 // Scenario: every proper prefix of a body.
@@ -219,8 +220,9 @@ TEST_F(CodecTest, StopsBombsAtTheCap) {
   lying[lying.size() - 1] = 0;
   lying[lying.size() - 2] = 0;
   const std::vector<std::pair<Encoding, std::string>> bombs = {
-      {Encoding::kGzip, Gzip(zeros)},      {Encoding::kGzip, lying}, {Encoding::kDeflate, Deflate(zeros, 15)},
-      {Encoding::kZstd, Zstd(zeros)},      {Encoding::kZstd, ZstdStreamed(zeros)},
+      {Encoding::kGzip, Gzip(zeros)},           {Encoding::kGzip, lying},
+      {Encoding::kDeflate, Deflate(zeros, 15)}, {Encoding::kZstd, Zstd(zeros)},
+      {Encoding::kZstd, ZstdStreamed(zeros)},
   };
   SlabPool tight({.max_bytes = 3u << 20});
   for (const auto& [encoding, bytes] : bombs) {

@@ -11,8 +11,8 @@ namespace {
 using Fill = BodyBuffer::Fill;
 
 std::string Prefix(uint32_t length, char flag = 0) {
-  return {flag, static_cast<char>(length >> 24), static_cast<char>(length >> 16), static_cast<char>(length >> 8),
-          static_cast<char>(length)};
+  return {flag, static_cast<char>(length >> 24), static_cast<char>(length >> 16),
+          static_cast<char>(length >> 8), static_cast<char>(length)};
 }
 
 class BodyBufferTest : public testing::Test {

@@ -92,7 +92,8 @@ TEST(ErrorResponseTest, EachForm) {
 TEST(RpcStatusTest, MessagesAreMadeSafe) {
   const std::string evil = "a\"\\\n\x01\xff\xc3\xa9%";
   EXPECT_EQ(JsonQuote(evil), "\"a\\\"\\\\\\u000a\\u0001\xef\xbf\xbd\xc3\xa9%\"");
-  EXPECT_THAT(RpcStatusProto(InvalidArgument("\xc0\xaf"), std::nullopt), HasSubstr("\xef\xbf\xbd\xef\xbf\xbd"));
+  EXPECT_THAT(RpcStatusProto(InvalidArgument("\xc0\xaf"), std::nullopt),
+              HasSubstr("\xef\xbf\xbd\xef\xbf\xbd"));
   EXPECT_THAT(RpcStatusProto(InvalidArgument("\xed\xa0\x80"), std::nullopt), HasSubstr("\xef\xbf\xbd"));
   EXPECT_EQ(GrpcPercentEncode("a%\n\xc3\xa9 b~"), "a%25%0A%C3%A9 b~");
 }

@@ -10,8 +10,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 
-// What Screen() says is decided from the head alone, so no socket is needed here; the rest is tested over real ones in
-// tests/integration/hostile.
+// What Screen() says is decided from the head alone, so no socket is needed here; the rest is tested over
+// real ones in tests/integration/hostile.
 class OtlpReceiverTest : public testing::Test {
  protected:
   Request Post(std::string target, std::string_view type, std::string_view encoding = {}) {
@@ -22,7 +22,8 @@ class OtlpReceiverTest : public testing::Test {
     if (!encoding.empty()) request.headers.Add("content-encoding", encoding);
     return request;
   }
-  Request Call(std::string method, std::string_view type = "application/grpc", std::string_view encoding = {}) {
+  Request Call(std::string method, std::string_view type = "application/grpc",
+               std::string_view encoding = {}) {
     Request request = Post(std::move(method), type);
     request.grpc = true;
     if (!encoding.empty()) request.headers.Add("grpc-encoding", encoding);
@@ -55,7 +56,8 @@ TEST(SignalOfPathTest, Table) {
   EXPECT_EQ(SignalOfPath("/v1/metrics", false), Signal::kMetrics);
   EXPECT_EQ(SignalOfPath(kTraceMethod, true), Signal::kTraces);
   EXPECT_EQ(SignalOfPath("/opentelemetry.proto.collector.logs.v1.LogsService/Export", true), Signal::kLogs);
-  EXPECT_EQ(SignalOfPath("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", true), Signal::kMetrics);
+  EXPECT_EQ(SignalOfPath("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", true),
+            Signal::kMetrics);
   for (const char* path : {"/", "/v1/traces/", "/v1/trace", "/V1/traces", "v1/traces", "/v1/tracesx"}) {
     EXPECT_EQ(SignalOfPath(path, false), std::nullopt) << path;
   }
