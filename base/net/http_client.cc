@@ -307,7 +307,9 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
                                                        asio::buffer(request.body.data(), request.body.size())};
     // The owner is held by the handler too: the bytes are in use until the write has ended, even after the job.
     WithStream([&](auto& stream) {
-      asio::async_write(stream, buffers,
+      // All that the socket takes at once: Asio's own condition writes 64 KiB a call.
+      const auto everything = [](error_code error, size_t) { return error ? size_t{0} : size_t{1} << 30; };
+      asio::async_write(stream, buffers, everything,
                         [self = shared_from_this(), turn = turn_, owner = request.body_owner](error_code error, size_t) {
                           if (self->turn_ != turn) return;
                           self->written_ = !error;
