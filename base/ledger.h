@@ -104,6 +104,7 @@ struct IngressEntry {
   std::array<uint64_t, kRejectReasons> rejected{};
   uint64_t submitted = 0;  // sequenced
   uint64_t undecodable_requests = 0;  // their items cannot be counted
+  uint64_t refused_requests = 0;      // told to come back before they were decoded: nor can theirs
 
   bool Balanced() const {
     uint64_t sum = refused + submitted;

@@ -107,7 +107,7 @@ class SlabPool {
   std::atomic<size_t> used_{0};
   std::atomic<size_t> idle_{0};
   Mutex mutex_;
-  std::array<std::vector<char*>, kClasses> free_ GUARDED_BY(mutex_);
+  std::array<std::vector<char*>, kClasses> free_ BRAID_GUARDED_BY(mutex_);
 };
 
 }  // namespace braid

@@ -42,6 +42,7 @@ size_t CoreCount(const config::Config& config) {
 
 // Where slab use (of its limit) raises Pressure, and where the store gives way first.
 constexpr double kStoreGivesWay = 0.80;
+constexpr std::chrono::milliseconds kLongestAnswerDelay{1'000};
 constexpr double kPressureLevels[] = {0.86, 0.93, 0.98};
 
 }  // namespace
@@ -65,7 +66,7 @@ Gateway::~Gateway() {
   cores_.clear();
 }
 
-// How the budget is shared out. Tables a quarter (60 bytes a record); requests, chunks and queues six tenths, of which
+// How the budget is shared out. Tables a quarter (62 bytes a record); requests, chunks and queues six tenths, of which
 // the store and the payload held for verdicts take fixed parts; a sixteenth may lie idle for reuse; the rest is the
 // program itself.
 Gateway::MemoryPlan Gateway::PlanMemory(const config::Config& config, size_t cores) {
@@ -75,7 +76,7 @@ Gateway::MemoryPlan Gateway::PlanMemory(const config::Config& config, size_t cor
   plan.idle_bytes = budget / 16;
   plan.store_bytes = std::min<size_t>(config.store.max_bytes, budget / 4) / cores;
   plan.pending_bytes = budget / 5 / cores;
-  constexpr size_t kRecordBytes = 60;
+  constexpr size_t kRecordBytes = 62;
   plan.window_records = std::bit_floor(std::clamp<size_t>(budget / 4 / kRecordBytes / cores, 1 << 12, 1 << 28));
   return plan;
 }
@@ -237,6 +238,7 @@ int Gateway::Run() {
   wait();
   next_tick_ = steady_clock::now();
   OnControlTick();
+  OnLoadTimer();
   control_.run();
   if (drainer_.joinable()) drainer_.join();
   return 0;
@@ -262,6 +264,28 @@ void Gateway::OnControlTick() {
   tick_timer_.expires_at(next_tick_);
   tick_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) OnControlTick();
+  });
+}
+
+// Congestion: answers to senders wait until the lanes have caught up, or for kLongestAnswerDelay. Looked at often while it lasts.
+void Gateway::OnLoadTimer() {
+  const bool congested = std::any_of(cores_.begin(), cores_.end(), [](const auto& core) { return core->congested(); });
+  const auto now = steady_clock::now();
+  if (congested && !congested_) congested_since_ = now;
+  if (congested != congested_) sequencer_->SetCongested(congested);
+  congested_ = congested;
+  const bool all = congested && now - congested_since_ >= kLongestAnswerDelay;
+  if (all) congested_since_ = now;
+  sequencer_->ReleaseAnswers(all);
+  if (congested) {
+    for (const auto& core : cores_) {
+      Core* c = core.get();
+      c->Post([c] { c->CheckLoad(); });
+    }
+  }
+  load_timer_.expires_after(congested ? std::chrono::milliseconds(2) : std::chrono::milliseconds(10));
+  load_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) OnLoadTimer();
   });
 }
 
@@ -313,6 +337,7 @@ void Gateway::Drain() {
   const auto listeners = std::min(deadline, steady_clock::now() + config_.shutdown.drain_deadline / 4);
   if (grpc_) grpc_->Stop(listeners);
   if (http_) http_->Stop(listeners);
+  sequencer_->ReleaseAnswers(true);
   sequencer_->Drain();
   std::vector<std::future<void>> stopped;
   for (const auto& core : cores_) {

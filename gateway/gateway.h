@@ -75,6 +75,7 @@ class Gateway : public Backend {
   Status StartListeners();
   void OnControlTick();
   void Govern();
+  void OnLoadTimer();
   void OnSignal(int number);
   void Drain();
 
@@ -108,6 +109,9 @@ class Gateway : public Backend {
 
   boost::asio::steady_timer tick_timer_{control_};
   std::chrono::steady_clock::time_point next_tick_;
+  boost::asio::steady_timer load_timer_{control_};
+  bool congested_ = false;
+  std::chrono::steady_clock::time_point congested_since_;
   std::atomic<uint64_t> tick_{0};
   std::atomic<int> pressure_{0};
   bool refusing_for_lane_ = false;

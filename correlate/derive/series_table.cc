@@ -77,6 +77,7 @@ SeriesTable::Id SeriesTable::Add(uint64_t hash, const Dims& dims) {
   const char* labels = CopyLabels(dims.service, dims.name);
   rows_.push_back({labels, static_cast<uint32_t>(dims.service.size()),
                    static_cast<uint32_t>(dims.name.size()), dims.kind, dims.status, dims.overflow});
+  bars_.emplace_back();
   if (rows_.size() * 3 > slots_.size() * 2) Grow();
   Place(hash, id);
 
@@ -135,16 +136,9 @@ void SeriesTable::Carry(Id id, size_t bucket, bool sum) {
 }
 
 bool SeriesTable::Wants(Id id, uint64_t duration_ns, bool failing) const {
-  const SeriesDelta& delta = *delta_;
-  const size_t bucket = latency::Bucket(duration_ns);
-  for (uint32_t at = delta.cells[id].exemplars; at != 0; at = delta.exemplars[at - 1].next) {
-    const SeriesDelta::Slot& slot = delta.exemplars[at - 1];
-    if (slot.bucket != bucket) continue;
-    if (now_ - slot.tick > kExemplarTicks) return true;
-    if (failing != slot.exemplar.failing) return failing;
-    return duration_ns >= slot.exemplar.duration_ns;
-  }
-  return true;
+  const Bars& bars = bars_[id];
+  if (static_cast<uint32_t>(now_) - bars.since > kExemplarTicks) return true;
+  return Bar(duration_ns, failing) > bars.bar[latency::Bucket(duration_ns)];
 }
 
 void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
@@ -152,6 +146,12 @@ void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
   SeriesDelta::Cell& cell = delta.cells[id];
   if (cell.touched == 0) Touch(id);
   const uint8_t bucket = static_cast<uint8_t>(latency::Bucket(exemplar.duration_ns));
+  Bars& bars = bars_[id];
+  if (static_cast<uint32_t>(now_) - bars.since > kExemplarTicks) {
+    bars.bar.fill(0);
+    bars.since = static_cast<uint32_t>(now_);
+  }
+  bars.bar[bucket] = std::max(bars.bar[bucket], Bar(exemplar.duration_ns, exemplar.failing));
   for (uint32_t at = cell.exemplars; at != 0; at = delta.exemplars[at - 1].next) {
     SeriesDelta::Slot& slot = delta.exemplars[at - 1];
     if (slot.bucket != bucket) continue;
@@ -180,7 +180,7 @@ SeriesDeltaPtr SeriesTable::TakeDelta(uint64_t tick) {
 }
 
 size_t SeriesTable::bytes() const {
-  return slots_.capacity() * sizeof(HashSlot) + rows_.capacity() * sizeof(Row) + block_bytes_ +
+  return slots_.capacity() * sizeof(HashSlot) + rows_.capacity() * sizeof(Row) + bars_.capacity() * sizeof(Bars) + block_bytes_ +
          delta_->ByteSize();
 }
 

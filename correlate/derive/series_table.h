@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -111,7 +113,7 @@ class SeriesTable {
   void SetNow(uint64_t tick) { now_ = tick; }
 
   // Whether Offer() of a span this slow would change anything, so that the rest of the exemplar need not be
-  // fetched in vain. May say yes to one that turns out equal.
+  // fetched in vain. Of equals the first stays.
   bool Wants(Id id, uint64_t duration_ns, bool failing) const;
 
   // A span of a kept trace, at its verdict. Replaces the bucket's exemplar if it tells more or that one is
@@ -142,6 +144,21 @@ class SeriesTable {
     bool overflow = false;
   };
 
+  // What an exemplar must reach to be wanted, by bucket: 0 none so far, else Bar(). The best of up to kExemplarTicks: what is
+  // below it would lose against the one that the owner holds. One line to look at, while exemplars lie scattered.
+  struct alignas(64) Bars {
+    std::array<uint32_t, latency::kBuckets> bar{};
+    uint32_t since = 0;  // tick of the first; after kExemplarTicks all start anew
+  };
+  static_assert(sizeof(Bars) == 64);
+
+  // Rises with what MoreTelling() looks at first; equal for near equals.
+  static uint32_t Bar(uint64_t duration_ns, bool failing) {
+    const auto width = static_cast<uint32_t>(std::bit_width(duration_ns));
+    const uint32_t shift = width > 24 ? width - 24 : 0;
+    return uint32_t{failing} << 31 | ((width << 24 | (static_cast<uint32_t>(duration_ns >> shift) & 0xffffff)) + 1);
+  }
+
   // Three deltas: one filling, one being merged, one on its way.
   static constexpr size_t kDeltas = 3;
 
@@ -159,6 +176,7 @@ class SeriesTable {
   const uint64_t seed_;
   uint64_t now_ = 0;
   uint64_t last_tick_ = 0;
+  std::vector<Bars> bars_;  // by series ID
 
   // Open addressing, at most two thirds full; overflow series under the hash of their own dimensions.
   std::vector<HashSlot> slots_;

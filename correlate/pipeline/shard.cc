@@ -15,7 +15,7 @@ namespace rf = record_flags;
 constexpr uint32_t kSpanTraceId = 1;  // opentelemetry-proto trace.proto Span
 constexpr uint32_t kSpanName = 5;
 constexpr uint32_t kSpanEnd = 8;
-constexpr size_t kPrefetchAhead = 16;
+constexpr size_t kPrefetchAhead = 24;
 constexpr size_t kDecideTogether = 16;
 
 std::string_view LastString(std::string_view message, uint32_t number) {
@@ -179,6 +179,7 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
   const uint64_t duplicates_before = stats_.duplicate_spans;
   for (size_t i = 0; i < n; ++i) {
     if (i + kPrefetchAhead < n) prefetch(i + kPrefetchAhead);
+    if (i + kPrefetchAhead / 2 < n) window_.traces().PrefetchSlot(hashes_[2 * (i + kPrefetchAhead / 2)]);
     FoldSpan(slice.items[i], batch, batch_slot, hashes_[2 * i], hashes_[2 * i + 1]);
   }
   stats_.spans += n;
@@ -378,6 +379,7 @@ void Shard::FoldLogs(const Slice& slice, uint32_t batch_slot) {
   for (size_t i = 0; i < std::min(n, kPrefetchAhead); ++i) prefetch(i);
   for (size_t i = 0; i < n; ++i) {
     if (i + kPrefetchAhead < n) prefetch(i + kPrefetchAhead);
+    if (i + kPrefetchAhead / 2 < n) window_.traces().PrefetchSlot(hashes_[2 * (i + kPrefetchAhead / 2)]);
     FoldLog(slice.items[i], slice, batch_slot, hashes_[2 * i], hashes_[2 * i + 1]);
   }
   stats_.logs += n;
@@ -453,6 +455,7 @@ void Shard::FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, u
     ++stats_.index_evicted;
   }
   log.Set(rf::kWaiting);
+  ++slot.waiting_logs;
   held_logs_.Add(ordinal, size, tick_);
 }
 
@@ -488,6 +491,7 @@ void Shard::KeepLog(Record& record, const TraceSlot& slot, UnjoinedReason reason
   const Ordinal span = SpanOfLog(record);
   const Record* joined = window_.Alive(span) ? &window_[span] : nullptr;
   if (joined == nullptr) ++stats_.logs_unjoined[static_cast<size_t>(reason)];
+  if (record.Has(rf::kWaiting)) --window_.traces()[record.series].waiting_logs;
   record.Clear(rf::kPending | rf::kWaiting);
   KeepList& list = keep(Signal::kLogs);
   list.log_stamps.push_back(StampFor(slot, joined, reason));
@@ -509,7 +513,7 @@ void Shard::ReleaseLog(Ordinal ordinal, UnjoinedReason reason) {
 
 // Lets go of a trace's waiting logs: its slot is about to be another's.
 void Shard::ReleaseWaiting(const TraceSlot& slot, UnjoinedReason reason) {
-  for (Ordinal o = slot.head; window_.Alive(o); o = window_[o].prev_in_trace) {
+  for (Ordinal o = slot.head; slot.waiting_logs != 0 && window_.Alive(o); o = window_[o].prev_in_trace) {
     Record& record = window_[o];
     if (!record.Has(rf::kWaiting)) continue;
     held_logs_.Forget(record.duration);

@@ -28,7 +28,8 @@ struct TraceSlot {
   bool rooted = false;        // a local root was seen, the settle time runs
   bool true_root = false;     // root_series is of a span without a parent
   bool short_form = false;    // some item carried only the low half of the ID
-  uint8_t reserved[7] = {};
+  uint8_t reserved[3] = {};
+  uint32_t waiting_logs = 0;  // that the hold queue has
 
   TraceId trace() const { return {trace_hi, trace_lo}; }
 };
@@ -59,6 +60,15 @@ class TraceTable {
   TraceTable(const Epoch& epoch, size_t slots, size_t tombstones);
 
   void Prefetch(uint64_t hash) const { __builtin_prefetch(&tags_[BucketOf(hash) * kBucket], 1); }
+
+  // Brings the slot's own line; useful when the tags are there already.
+  void PrefetchSlot(uint64_t hash) const {
+    const size_t base = BucketOf(hash) * kBucket;
+    const uint32_t tag = TagOf(hash);
+    for (size_t i = 0; i < kBucket; ++i) {
+      if (tags_[base + i] == tag) __builtin_prefetch(&slots_[base + i], 1);
+    }
+  }
 
   // The slot of a trace, or kNone. It may be dead by now: see `alive` of the caller.
   uint32_t Find(uint64_t hash, uint32_t tenant, const TraceId& trace) const;

@@ -4,6 +4,13 @@
 #include <stdexcept>
 
 namespace braid::correlate {
+namespace {
+
+// Room for traces of six Records and more. With fewer the buckets overflow now and then, and the oldest trace of a bucket
+// gives way to a tombstone before its time.
+constexpr size_t kRecordsPerTrace = 6;
+
+}  // namespace
 
 Window::Window(const Epoch& epoch, const Options& options)
     : options_(options),
@@ -11,7 +18,7 @@ Window::Window(const Epoch& epoch, const Options& options)
       mask_(static_cast<uint32_t>(options.capacity - 1)),
       ring_(options.capacity),
       index_(options.capacity),
-      traces_(epoch, options.capacity / 8, options.tombstones) {
+      traces_(epoch, options.capacity / kRecordsPerTrace, options.tombstones) {
   if (!std::has_single_bit(options.capacity)) throw std::invalid_argument("window capacity is not a power of two");
 }
 

@@ -20,7 +20,7 @@ namespace braid::correlate {
 class Window {
  public:
   struct Options {
-    size_t capacity = 1 << 20;     // Records; a power of two. 60 bytes each, index and traces included
+    size_t capacity = 1 << 20;     // Records; a power of two. 62 bytes each, index and traces included
     size_t tombstones = 1 << 17;   // 24 bytes each
     uint32_t max_age_ticks = 120 * 1000 / kTickMs;
   };

@@ -56,6 +56,7 @@ class Lane::Impl : public std::enable_shared_from_this<Lane::Impl> {
 
   bool Takes(Signal signal) const { return lines_[static_cast<size_t>(signal)].ledger != nullptr; }
   bool full() const { return options_.on_full == OnFull::kRefuse && bytes_ >= options_.max_bytes; }
+  bool half_full() const { return options_.on_full == OnFull::kRefuse && bytes_ >= options_.max_bytes / 2; }
 
   void Push(ChunkPtr chunk);
   void Stop(TimePoint deadline, std::function<void()> done);
@@ -474,6 +475,8 @@ Lane::~Lane() { impl_->Finish(); }
 bool Lane::Takes(Signal signal) const { return impl_->Takes(signal); }
 void Lane::Push(ChunkPtr chunk) { impl_->Push(std::move(chunk)); }
 bool Lane::full() const { return impl_->full(); }
+
+bool Lane::half_full() const { return impl_->half_full(); }
 void Lane::Stop(TimePoint deadline, std::function<void()> done) { impl_->Stop(deadline, std::move(done)); }
 Lane::Stats Lane::stats() const { return impl_->stats(); }
 

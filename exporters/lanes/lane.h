@@ -117,6 +117,9 @@ class Lane {
   // Whether on_full is kRefuse and the queue is at its bound.
   bool full() const;
 
+  // Whether on_full is kRefuse and the queue is at half of its bound: time for senders to slow down.
+  bool half_full() const;
+
   // Goes on sending until everything has left or `deadline`; then drops the rest as dropped{shutdown} and calls
   // `done` once, never from within. May be called again with an earlier deadline; then each `done` is called.
   void Stop(std::chrono::steady_clock::time_point deadline, std::function<void()> done);

@@ -23,6 +23,7 @@ json::object IngressJson(const IngressEntry& entry, uint64_t accepted) {
           {"backlog", entry.submitted - accepted},
           {"accepted", accepted},
           {"undecodableRequests", entry.undecodable_requests},
+          {"refusedRequests", entry.refused_requests},
           {"balanced", entry.Balanced() && entry.submitted >= accepted}};
 }
 

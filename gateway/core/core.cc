@@ -10,6 +10,7 @@ namespace braid::gateway {
 
 Core::Core(const Options& options, SlabPool& slabs, BatchPool& batches, Background background)
     : index_(options.shard.shard),
+      inbox_records_(options.inbox_records),
       work_(io_.get_executor()),
       inbox_(options.inbox_records),
       background_(std::move(background)),
@@ -51,18 +52,29 @@ void Core::Turn() {
     if (tick) AfterTick();
   }
   if (!inbox_.empty()) {
+    CheckLoad();
     Wake();
     return;
   }
+  CheckLoad();
   inbox_.sleeping.store(true, std::memory_order_seq_cst);
   if (!inbox_.empty() && inbox_.sleeping.exchange(false, std::memory_order_seq_cst)) Wake();
 }
 
 void Core::AfterTick() {
   shard_.Evacuate(kEvacuatePerTick);
+  CheckLoad();
+}
+
+void Core::CheckLoad() {
   bool full = false;
-  for (const LaneOf& lane : lanes_) full |= lane.lane->full();
+  bool congested = inbox_.size() > inbox_records_ / 4;
+  for (const LaneOf& lane : lanes_) {
+    full |= lane.lane->full();
+    congested |= lane.lane->half_full();
+  }
   lane_full_.store(full, std::memory_order_relaxed);
+  congested_.store(congested, std::memory_order_relaxed);
 }
 
 void Core::FinishFold() {

@@ -81,8 +81,13 @@ class Core : public correlate::ShardOutput {
 
   CoreSnapshot Snapshot();
 
-  // Whether a lane with on_full: refuse is at its bound, as of the last Tick. Any thread.
+  // Whether a lane with on_full: refuse is at its bound; whether one is at half of it, or the inbox at a quarter.
+  // As of the last Tick or CheckLoad(). Any thread.
   bool lane_full() const { return lane_full_.load(std::memory_order_relaxed); }
+  bool congested() const { return congested_.load(std::memory_order_relaxed); }
+
+  // Looks again. Core's thread.
+  void CheckLoad();
 
   // Folds everything that has come and lets go of all that is held.
   void FinishFold();
@@ -112,6 +117,7 @@ class Core : public correlate::ShardOutput {
   void AfterTick();
 
   const uint32_t index_;
+  const size_t inbox_records_;
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   Inbox inbox_;
@@ -120,6 +126,7 @@ class Core : public correlate::ShardOutput {
   correlate::Shard shard_;
   std::vector<LaneOf> lanes_;
   std::atomic<bool> lane_full_{false};
+  std::atomic<bool> congested_{false};
   std::thread thread_;
 };
 

@@ -15,14 +15,8 @@ void MemorySequencer::Submit(Submission submission, std::function<void(Status)> 
   {
     MutexLock lock(mutex_);
     IngressEntry& account = account_[static_cast<size_t>(submission.batch->signal)];
-    const char* refusal = nullptr;
-    if (draining_) {
-      refusal = "shutting down";
-    } else if (pressure_ >= 3) {
-      refusal = "out of memory budget";
-    } else if (refusal_ != nullptr) {
-      refusal = refusal_;
-    } else {
+    const char* refusal = Refusal();
+    if (refusal == nullptr) {
       for (size_t i = 0; i < submission.slices.size() && refusal == nullptr; ++i) {
         if (submission.slices[i] && !inboxes_[i]->HasRoom()) refusal = "the core is behind";
       }
@@ -49,8 +43,42 @@ void MemorySequencer::Submit(Submission submission, std::function<void(Status)> 
   }
   if (status.ok()) {
     for (size_t i = 0; i < inboxes_.size(); ++i) Wake(i);
+    MutexLock lock(mutex_);
+    if (congested_) {
+      late_answers_.push_back(std::move(done));
+      return;
+    }
   }
   done(std::move(status));
+}
+
+const char* MemorySequencer::Refusal() const {
+  if (draining_) return "shutting down";
+  if (pressure_ >= 3) return "out of memory budget";
+  return refusal_;
+}
+
+Status MemorySequencer::Screen(Signal signal) {
+  MutexLock lock(mutex_);
+  const char* refusal = Refusal();
+  if (refusal == nullptr) return {};
+  ++account_[static_cast<size_t>(signal)].refused_requests;
+  return Unavailable(refusal);
+}
+
+void MemorySequencer::SetCongested(bool congested) {
+  MutexLock lock(mutex_);
+  congested_ = congested;
+}
+
+void MemorySequencer::ReleaseAnswers(bool all) {
+  std::vector<std::function<void(Status)>> answers;
+  {
+    MutexLock lock(mutex_);
+    if (congested_ && !all) return;
+    answers.swap(late_answers_);
+  }
+  for (const auto& answer : answers) answer(Status());
 }
 
 void MemorySequencer::CountUndecodable(Signal signal) {

@@ -223,6 +223,9 @@ void OtlpReceiver::Handle(Request request, Responder responder) {
       SignalOfPath(request.path(), request.grpc).value_or(Signal::kTraces);  // Screen() has seen it
   const ReplyFormat format = request.reply_format();
 
+  if (const Status status = sequencer_.Screen(signal); !status.ok()) {
+    return responder.Reply(Refusal(request, transport, signal, status, 0, OutcomeOf(status)));
+  }
   Result<Submission> decoded = Decode(&request, signal, transport);
   if (!decoded.ok()) {
     const Status& status = decoded.status();

@@ -9,7 +9,6 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
-set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
 
 set(BRAID_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 option(BRAID_FUZZ "Build the libFuzzer targets (clang only)" OFF)

@@ -30,6 +30,7 @@ class FakeSequencer : public ingest::Sequencer {
     if (!elsewhere) return done(std::move(status));
     threads.emplace_back([done = std::move(done), status] { done(status); });
   }
+  Status Screen(Signal) override { return {}; }
   void CountUndecodable(Signal) override { ++undecodable; }
   void Refuse(const char*) override {}
   void Tick(uint64_t) override {}
