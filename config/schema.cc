@@ -83,7 +83,7 @@ class Compiler {
   bool ObjectKeyword(const std::string& name, const json::value& value, Schema* schema) {
     if (name == "properties") {
       for (const auto& [key, property] : value.as_object()) {
-        schema->properties.emplace_back(key, Compile(property.as_object()));
+        schema->properties.push_back({.key = std::string(key), .schema = Compile(property.as_object())});
       }
     } else if (name == "required") {
       for (const json::value& key : value.as_array()) schema->required.push_back(Text(key));

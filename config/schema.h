@@ -42,7 +42,8 @@ struct Schema {
   bool object = false, array = false, string = false, integer = false, boolean = false, nullable = false;
 
   // Objects.
-  std::vector<std::pair<std::string, Schema>> properties;  // in order of the file
+  struct Property;
+  std::vector<Property> properties;  // in order of the file
   std::vector<std::string> required;
   std::unique_ptr<Schema> additional;  // of maps with free keys; null: no other keys than `properties`
   std::shared_ptr<const re2::RE2> key_pattern;
@@ -74,6 +75,11 @@ struct Schema {
 
   // The alternative whose discriminator has this value, or null.
   const Schema* Alternative(std::string_view value) const;
+};
+
+struct Schema::Property {
+  std::string key;
+  Schema schema;
 };
 
 // The compiled SchemaText(). Thread rule: any thread; built at first use.

@@ -195,7 +195,7 @@ class Validator {
       Node::Member member{key, {}, {}};
       const std::string below = Under(path, key);
       const auto given = std::find_if(node->members.begin(), node->members.end(),
-                                      [&key = key](const Node::Member& m) { return m.key == key; });
+                                      [&name = key](const Node::Member& m) { return m.key == name; });
       if (given != node->members.end()) {
         member = std::move(*given);
         given->key = key;

@@ -14,6 +14,12 @@ set(BRAID_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 option(BRAID_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 option(BRAID_WERROR "Warnings are errors" ON)
 
+if(BRAID_SANITIZE)
+  set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")  # Sanitized code is slow enough; one line of debug info each is what reports need.
+else()
+  set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
+endif()
+
 find_program(BRAID_CCACHE ccache)
 if(BRAID_CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${BRAID_CCACHE})
@@ -33,7 +39,8 @@ if(BRAID_WERROR)
   add_compile_options(-Werror)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  add_compile_options(-Wthread-safety -fpch-instantiate-templates)
+  # libstdc++ 12's stable_sort() calls what it declares deprecated itself.
+  add_compile_options(-Wthread-safety -fpch-instantiate-templates -Wno-deprecated-declarations)
 else()
   # GCC 12 reports false positives out of inlined standard containers.
   add_compile_options(-Wno-stringop-overflow -Wno-array-bounds -Wno-maybe-uninitialized -Wno-restrict)

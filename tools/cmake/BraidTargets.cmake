@@ -28,6 +28,19 @@ function(braid_binary)
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} ${ARG_LIBS} Threads::Threads)
 endfunction()
 
+# What every test includes, compiled once: GoogleMock costs each file 1.7 s otherwise. Only tests have
+# a precompiled header: in the product it would hide a missing #include.
+function(braid_test_header)
+  if(TARGET test_header)
+    return()
+  endif()
+  file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/generated/test_header.cc CONTENT "")
+  add_library(test_header OBJECT ${CMAKE_BINARY_DIR}/generated/test_header.cc)
+  target_link_libraries(test_header PRIVATE GTest::gmock GTest::gtest Threads::Threads)
+  target_compile_options(test_header PRIVATE -pthread)
+  target_precompile_headers(test_header PRIVATE <gmock/gmock.h> <gtest/gtest.h> <memory> <string> <vector>)
+endfunction()
+
 # braid_test(NAME base_test SRCS ... DEPS ... [LABELS unit])
 # Registered with CTest as one test per executable, so that a run is quick; use
 # --gtest_filter to pick. LABELS default to "unit".
@@ -36,6 +49,9 @@ function(braid_test)
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} ${ARG_LIBS}
     GTest::gmock GTest::gtest_main Threads::Threads)
+  braid_test_header()
+  target_precompile_headers(${ARG_NAME} REUSE_FROM test_header)
+  target_compile_options(${ARG_NAME} PRIVATE -pthread)  # Some libraries ask for it; the header needs it in all or none.
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   if(NOT ARG_LABELS)
     set(ARG_LABELS unit)
