@@ -414,6 +414,7 @@ class Generator {
         corpus.stats.attributes += 3;
         if (random_.Uniform() < spec_.logs_joined) {
           ++corpus.stats.with_trace;
+          corpus.stats.errors += level.number >= 17 ? 1 : 0;
           m.Trace(9, span.trace);
           m.SpanId(10, span.id);
         }

@@ -35,7 +35,7 @@ struct CorpusStats {
   uint64_t attributes = 0;
   uint64_t traces = 0;
   uint64_t series = 0;  // (service, span name, kind, status)
-  uint64_t errors = 0;
+  uint64_t errors = 0;  // spans with status ERROR; logs of severity ERROR with a trace
   uint64_t resources = 0;
   uint64_t with_trace = 0;  // logs
 };
