@@ -8,13 +8,13 @@ namespace braid {
 
 // Why an accepted item did not reach a sink. Label values are DropReasonName().
 enum class DropReason : uint8_t {
-  kDuplicate,      // the same span, or a repeated request
-  kSampled,        // the trace's verdict was drop
-  kQueueFull,      // the sink's lane was over its quota (drop_oldest)
-  kRejected,       // the receiver refused the item for good (4xx, partial_success)
-  kTooLarge,       // one item alone exceeds what the receiver takes
-  kShutdown,       // still undelivered when the drain deadline passed
-  kEncode,         // cannot be expressed in the sink's format
+  kDuplicate,  // the same span, or a repeated request
+  kSampled,    // the trace's verdict was drop
+  kQueueFull,  // the sink's lane was over its quota (drop_oldest)
+  kRejected,   // the receiver refused the item for good (4xx, partial_success)
+  kTooLarge,   // one item alone exceeds what the receiver takes
+  kShutdown,   // still undelivered when the drain deadline passed
+  kEncode,     // cannot be expressed in the sink's format
 };
 constexpr int kDropReasons = 7;
 
@@ -43,12 +43,30 @@ struct LedgerEntry {
   uint64_t dead_lettered = 0;
   std::array<uint64_t, kDropReasons> dropped{};
 
-  void Accept(uint64_t n) { accepted += n; held += n; }
-  void DropHeld(DropReason reason, uint64_t n) { held -= n; dropped[static_cast<size_t>(reason)] += n; }
-  void Queue(uint64_t n) { held -= n; queued += n; }
-  void Deliver(uint64_t n) { queued -= n; delivered += n; }
-  void DeadLetter(uint64_t n) { queued -= n; dead_lettered += n; }
-  void DropQueued(DropReason reason, uint64_t n) { queued -= n; dropped[static_cast<size_t>(reason)] += n; }
+  void Accept(uint64_t n) {
+    accepted += n;
+    held += n;
+  }
+  void DropHeld(DropReason reason, uint64_t n) {
+    held -= n;
+    dropped[static_cast<size_t>(reason)] += n;
+  }
+  void Queue(uint64_t n) {
+    held -= n;
+    queued += n;
+  }
+  void Deliver(uint64_t n) {
+    queued -= n;
+    delivered += n;
+  }
+  void DeadLetter(uint64_t n) {
+    queued -= n;
+    dead_lettered += n;
+  }
+  void DropQueued(DropReason reason, uint64_t n) {
+    queued -= n;
+    dropped[static_cast<size_t>(reason)] += n;
+  }
 
   uint64_t dropped_total() const {
     uint64_t sum = 0;
@@ -75,12 +93,12 @@ struct LedgerEntry {
 
 // Why an item never entered the core. Label values are RejectReasonName().
 enum class RejectReason : uint8_t {
-  kMalformed,    // not decodable: the whole request is refused
-  kBadUtf8,      // a string of the item is not UTF-8
-  kBadId,        // a span without a valid trace or span ID
-  kTooDeep,      // nesting beyond what protobuf accepts
+  kMalformed,      // not decodable: the whole request is refused
+  kBadUtf8,        // a string of the item is not UTF-8
+  kBadId,          // a span without a valid trace or span ID
+  kTooDeep,        // nesting beyond what protobuf accepts
   kTooManyScopes,  // more than 65,536 scopes in one request
-  kFilter,       // dropped by a filter rule, on the operator's wish
+  kFilter,         // dropped by a filter rule, on the operator's wish
 };
 constexpr int kRejectReasons = 6;
 
@@ -99,10 +117,10 @@ constexpr std::string_view RejectReasonName(RejectReason reason) {
 // The account of one signal before the core:
 //   received = refused + sum(rejected) + submitted, and submitted = backlog + accepted (by the shards).
 struct IngressEntry {
-  uint64_t received = 0;   // items of decoded requests
-  uint64_t refused = 0;    // told to come back later
+  uint64_t received = 0;  // items of decoded requests
+  uint64_t refused = 0;   // told to come back later
   std::array<uint64_t, kRejectReasons> rejected{};
-  uint64_t submitted = 0;  // sequenced
+  uint64_t submitted = 0;             // sequenced
   uint64_t undecodable_requests = 0;  // their items cannot be counted
   uint64_t refused_requests = 0;      // told to come back before they were decoded: nor can theirs
 

@@ -57,7 +57,9 @@ class [[nodiscard]] Status {
 
 inline Status InvalidArgument(std::string message) { return {Code::kInvalidArgument, std::move(message)}; }
 inline Status Unavailable(std::string message) { return {Code::kUnavailable, std::move(message)}; }
-inline Status ResourceExhausted(std::string message) { return {Code::kResourceExhausted, std::move(message)}; }
+inline Status ResourceExhausted(std::string message) {
+  return {Code::kResourceExhausted, std::move(message)};
+}
 inline Status NotFound(std::string message) { return {Code::kNotFound, std::move(message)}; }
 inline Status Unimplemented(std::string message) { return {Code::kUnimplemented, std::move(message)}; }
 inline Status Internal(std::string message) { return {Code::kInternal, std::move(message)}; }

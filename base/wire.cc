@@ -87,8 +87,7 @@ bool Cursor::Next() {
       field_.bytes = {field_.begin, static_cast<size_t>(p - field_.begin)};
       break;
     case Type::kEndGroup:
-    default:
-      return false;
+    default: return false;
   }
   field_.end = p;
   p_ = p;
@@ -138,8 +137,6 @@ size_t Writer::Begin(uint32_t field) {
   return out_->size();
 }
 
-void Writer::End(size_t at) {
-  WritePadded4(static_cast<uint32_t>(out_->size() - at), out_->data() + at - 4);
-}
+void Writer::End(size_t at) { WritePadded4(static_cast<uint32_t>(out_->size() - at), out_->data() + at - 4); }
 
 }  // namespace braid::wire

@@ -11,7 +11,14 @@
 
 namespace braid::wire {
 
-enum class Type : uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kStartGroup = 3, kEndGroup = 4, kFixed32 = 5 };
+enum class Type : uint8_t {
+  kVarint = 0,
+  kFixed64 = 1,
+  kBytes = 2,
+  kStartGroup = 3,
+  kEndGroup = 4,
+  kFixed32 = 5
+};
 
 constexpr uint32_t Tag(uint32_t field, Type type) { return field << 3 | static_cast<uint32_t>(type); }
 
@@ -55,8 +62,8 @@ inline void WritePadded4(uint32_t value, char* p) {
 struct Field {
   uint32_t number = 0;
   Type type = Type::kVarint;
-  uint64_t scalar = 0;      // kVarint, kFixed64, kFixed32 (raw bits)
-  std::string_view bytes;   // kBytes: the content; kStartGroup: from its tag to the byte after its end tag
+  uint64_t scalar = 0;     // kVarint, kFixed64, kFixed32 (raw bits)
+  std::string_view bytes;  // kBytes: the content; kStartGroup: from its tag to the byte after its end tag
   const char* begin = nullptr;  // the field's tag
   const char* end = nullptr;    // the byte after the field
 };
@@ -67,8 +74,7 @@ struct Field {
 //   for (wire::Cursor c(bytes); c.Next();) switch (c.field().number) { ... }
 class Cursor {
  public:
-  explicit Cursor(std::string_view message)
-      : p_(message.data()), end_(message.data() + message.size()) {}
+  explicit Cursor(std::string_view message) : p_(message.data()), end_(message.data() + message.size()) {}
 
   // The next field; false at the end or at a malformed field.
   bool Next();

@@ -36,7 +36,8 @@ size_t CoreCount(const config::Config& config) {
   if (config.threads.cores != 0) return config.threads.cores;
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(static_cast<size_t>(CPU_COUNT(&set)), size_t{1});
+  if (sched_getaffinity(0, sizeof set, &set) == 0)
+    return std::max(static_cast<size_t>(CPU_COUNT(&set)), size_t{1});
   return std::max(std::thread::hardware_concurrency(), 1u);
 }
 
@@ -66,9 +67,9 @@ Gateway::~Gateway() {
   cores_.clear();
 }
 
-// How the budget is shared out. Tables a quarter (62 bytes a record); requests, chunks and queues six tenths, of which
-// the store and the payload held for verdicts take fixed parts; a sixteenth may lie idle for reuse; the rest is the
-// program itself.
+// How the budget is shared out. Tables a quarter (62 bytes a record); requests, chunks and queues six tenths,
+// of which the store and the payload held for verdicts take fixed parts; a sixteenth may lie idle for reuse;
+// the rest is the program itself.
 Gateway::MemoryPlan Gateway::PlanMemory(const config::Config& config, size_t cores) {
   const size_t budget = config.memory.budget;
   MemoryPlan plan;
@@ -77,13 +78,15 @@ Gateway::MemoryPlan Gateway::PlanMemory(const config::Config& config, size_t cor
   plan.store_bytes = std::min<size_t>(config.store.max_bytes, budget / 4) / cores;
   plan.pending_bytes = budget / 5 / cores;
   constexpr size_t kRecordBytes = 62;
-  plan.window_records = std::bit_floor(std::clamp<size_t>(budget / 4 / kRecordBytes / cores, 1 << 12, 1 << 28));
+  plan.window_records =
+      std::bit_floor(std::clamp<size_t>(budget / 4 / kRecordBytes / cores, 1 << 12, 1 << 28));
   return plan;
 }
 
 Status Gateway::MakeSinks() {
   for (const config::Sink& sink : config_.sinks) {
-    Result<std::unique_ptr<exporters::SinkShared>> made = exporters::MakeSink(SinkConfigOf(sink, core_count_), *slabs_);
+    Result<std::unique_ptr<exporters::SinkShared>> made =
+        exporters::MakeSink(SinkConfigOf(sink, core_count_), *slabs_);
     if (!made.ok()) return made.status();
     sinks_.push_back(std::move(made).value());
   }
@@ -95,7 +98,8 @@ Status Gateway::Start() {
   epoch_.shards = static_cast<uint32_t>(core_count_);
   epoch_.seed = RandomSeed();
   plan_ = PlanMemory(config_, core_count_);
-  slabs_ = std::make_unique<SlabPool>(SlabPool::Options{.max_bytes = plan_.slab_bytes, .max_idle_bytes = plan_.idle_bytes});
+  slabs_ = std::make_unique<SlabPool>(
+      SlabPool::Options{.max_bytes = plan_.slab_bytes, .max_idle_bytes = plan_.idle_bytes});
   batches_ = std::make_unique<BatchPool>();
   slices_ = std::make_unique<SlicePool>();
 
@@ -153,7 +157,8 @@ Status Gateway::Start() {
   const bool expose = config_.metrics.ingested.enabled;
   background.metrics = [this, expose](SlicePtr slice) {
     if (!expose) return;
-    boost::asio::post(background_, [this, slice = std::move(slice)] { ingested_->Apply(slice->batch, slice->items); });
+    boost::asio::post(background_,
+                      [this, slice = std::move(slice)] { ingested_->Apply(slice->batch, slice->items); });
   };
 
   std::vector<Inbox*> inboxes;
@@ -176,9 +181,10 @@ Status Gateway::Start() {
   for (const auto& decoder : decoders_) decoders.push_back(decoder.get());
   receiver_ = std::make_unique<ingest::OtlpReceiver>(
       std::move(decoders), *sequencer_, *slabs_,
-      ingest::OtlpReceiver::Options{.max_decompressed_bytes = std::max(config_.receivers.otlp.grpc.max_request_bytes,
-                                                                       config_.receivers.otlp.http.max_request_bytes),
-                                    .authenticate = nullptr});
+      ingest::OtlpReceiver::Options{
+          .max_decompressed_bytes = std::max(config_.receivers.otlp.grpc.max_request_bytes,
+                                             config_.receivers.otlp.http.max_request_bytes),
+          .authenticate = nullptr});
   api_ = std::make_unique<Api>(*this);
 
   background_thread_ = std::thread([this] {
@@ -188,7 +194,8 @@ Status Gateway::Start() {
   for (size_t i = 0; i < core_count_; ++i) cores_[i]->Start("braid-core-" + std::to_string(i));
   if (Status status = StartListeners(); !status.ok()) return status;
 
-  spdlog::info("journal.mode is memory: what has been acknowledged and not yet delivered is lost if the process dies");
+  spdlog::info(
+      "journal.mode is memory: what has been acknowledged and not yet delivered is lost if the process dies");
   ready_.store(true, std::memory_order_release);
   return {};
 }
@@ -206,7 +213,8 @@ Status Gateway::StartListeners() {
     options.max_body_bytes = max_body;
     options.cors_allowed_origins = origins;
     if (listener.tls) {
-      options.tls = ingest::HttpServer::Tls{listener.tls->cert_file, listener.tls->key_file, listener.tls->client_ca_file};
+      options.tls = ingest::HttpServer::Tls{listener.tls->cert_file, listener.tls->key_file,
+                                            listener.tls->client_ca_file};
     }
     server = std::make_unique<ingest::HttpServer>(loops, *slabs_, options, &handler);
     if (Status status = server->Start(); !status.ok()) {
@@ -217,9 +225,11 @@ Status Gateway::StartListeners() {
     return {};
   };
   const config::OtlpReceiver& otlp = config_.receivers.otlp;
-  if (Status s = start(grpc_, otlp.grpc, otlp.grpc.max_request_bytes, {}, *receiver_, "receivers.otlp.grpc"); !s.ok()) return s;
-  if (Status s = start(http_, otlp.http, otlp.http.max_request_bytes, otlp.http.cors.allowed_origins, *receiver_,
-                       "receivers.otlp.http");
+  if (Status s = start(grpc_, otlp.grpc, otlp.grpc.max_request_bytes, {}, *receiver_, "receivers.otlp.grpc");
+      !s.ok())
+    return s;
+  if (Status s = start(http_, otlp.http, otlp.http.max_request_bytes, otlp.http.cors.allowed_origins,
+                       *receiver_, "receivers.otlp.http");
       !s.ok()) {
     return s;
   }
@@ -252,7 +262,8 @@ void Gateway::RequestStop() {
 
 void Gateway::OnControlTick() {
   // Ticks carry the time: one that comes late carries a later number, none are made up for.
-  const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - started_).count();
+  const auto elapsed =
+      std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - started_).count();
   const uint64_t tick = static_cast<uint64_t>(elapsed) / kTickMs;
   if (tick > tick_.load(std::memory_order_relaxed)) {
     tick_.store(tick, std::memory_order_relaxed);
@@ -267,9 +278,11 @@ void Gateway::OnControlTick() {
   });
 }
 
-// Congestion: answers to senders wait until the lanes have caught up, or for kLongestAnswerDelay. Looked at often while it lasts.
+// Congestion: answers to senders wait until the lanes have caught up, or for kLongestAnswerDelay. Looked at
+// often while it lasts.
 void Gateway::OnLoadTimer() {
-  const bool congested = std::any_of(cores_.begin(), cores_.end(), [](const auto& core) { return core->congested(); });
+  const bool congested =
+      std::any_of(cores_.begin(), cores_.end(), [](const auto& core) { return core->congested(); });
   const auto now = steady_clock::now();
   if (congested && !congested_) congested_since_ = now;
   if (congested != congested_) sequencer_->SetCongested(congested);
@@ -289,7 +302,8 @@ void Gateway::OnLoadTimer() {
   });
 }
 
-// Sees physical memory, speaks only through Pressure (and lets the store go first, which the fold knows nothing of).
+// Sees physical memory, speaks only through Pressure (and lets the store go first, which the fold knows
+// nothing of).
 void Gateway::Govern() {
   const double used = static_cast<double>(slabs_->used_bytes()) / static_cast<double>(slabs_->max_bytes());
   if (used >= kStoreGivesWay) {
@@ -307,20 +321,24 @@ void Gateway::Govern() {
     pressure_.store(level, std::memory_order_relaxed);
     if (level >= 3 || before >= 3) {
       spdlog::warn("memory pressure {} -> {}: {} of {} MiB for requests and chunks in use{}", before, level,
-                   slabs_->used_bytes() >> 20, slabs_->max_bytes() >> 20, level >= 3 ? "; refusing new requests" : "");
+                   slabs_->used_bytes() >> 20, slabs_->max_bytes() >> 20,
+                   level >= 3 ? "; refusing new requests" : "");
     }
   }
-  const bool full = std::any_of(cores_.begin(), cores_.end(), [](const auto& core) { return core->lane_full(); });
+  const bool full =
+      std::any_of(cores_.begin(), cores_.end(), [](const auto& core) { return core->lane_full(); });
   if (full != refusing_for_lane_) {
     refusing_for_lane_ = full;
     sequencer_->Refuse(full ? "a sink's queue is full (on_full: refuse)" : nullptr);
-    spdlog::warn(full ? "a sink with on_full: refuse is full; refusing new requests" : "the full sink has room again");
+    spdlog::warn(full ? "a sink with on_full: refuse is full; refusing new requests"
+                      : "the full sink has room again");
   }
 }
 
 void Gateway::OnSignal(int number) {
   if (draining()) {
-    spdlog::warn("second {}: stopping at once; what is held or queued is lost", number == SIGINT ? "SIGINT" : "SIGTERM");
+    spdlog::warn("second {}: stopping at once; what is held or queued is lost",
+                 number == SIGINT ? "SIGINT" : "SIGTERM");
     spdlog::default_logger()->flush();
     ::_exit(128 + number);
   }
@@ -330,8 +348,8 @@ void Gateway::OnSignal(int number) {
   drainer_ = std::thread([this] { Drain(); });
 }
 
-// On a thread of its own, so that the clock goes on and a second signal is heard. Senders finish what they began and
-// are told to go; then the fold lets go of all it holds; then the lanes deliver until the deadline.
+// On a thread of its own, so that the clock goes on and a second signal is heard. Senders finish what they
+// began and are told to go; then the fold lets go of all it holds; then the lanes deliver until the deadline.
 void Gateway::Drain() {
   const auto deadline = steady_clock::now() + config_.shutdown.drain_deadline;
   const auto listeners = std::min(deadline, steady_clock::now() + config_.shutdown.drain_deadline / 4);
@@ -357,12 +375,14 @@ void Gateway::Drain() {
       for (size_t signal = 0; signal < kSignals; ++signal) {
         const LedgerEntry& entry = s->ledger[sink][signal];
         if (!s->sink_takes[sink][signal] || entry.accepted == 0) continue;
-        spdlog::info("account of {} {}: accepted {}, delivered {}, dead-lettered {}, dropped {} ({} duplicate, {} at shutdown){}",
-                     s->sinks[sink], SignalName(static_cast<Signal>(signal)), entry.accepted, entry.delivered,
-                     entry.dead_lettered, entry.dropped_total(),
-                     entry.dropped[static_cast<size_t>(DropReason::kDuplicate)],
-                     entry.dropped[static_cast<size_t>(DropReason::kShutdown)],
-                     entry.Balanced() && entry.held + entry.queued == 0 ? "" : "; NOT settled");
+        spdlog::info(
+            "account of {} {}: accepted {}, delivered {}, dead-lettered {}, dropped {} ({} duplicate, {} at "
+            "shutdown){}",
+            s->sinks[sink], SignalName(static_cast<Signal>(signal)), entry.accepted, entry.delivered,
+            entry.dead_lettered, entry.dropped_total(),
+            entry.dropped[static_cast<size_t>(DropReason::kDuplicate)],
+            entry.dropped[static_cast<size_t>(DropReason::kShutdown)],
+            entry.Balanced() && entry.held + entry.queued == 0 ? "" : "; NOT settled");
       }
     }
     summary->set_value();
@@ -398,7 +418,8 @@ void Gateway::Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>
         s.ledger.resize(s.sinks.size());
         for (const CoreSnapshot& one : s.cores) {
           for (size_t sink = 0; sink < s.ledger.size(); ++sink) {
-            for (size_t signal = 0; signal < kSignals; ++signal) s.ledger[sink][signal] += one.ledger[sink][signal];
+            for (size_t signal = 0; signal < kSignals; ++signal)
+              s.ledger[sink][signal] += one.ledger[sink][signal];
           }
         }
         // After the shards, so that what they accepted has been submitted.
@@ -430,7 +451,8 @@ void Gateway::FetchTrace(const TraceId& id, std::function<void(std::shared_ptr<c
     auto material = std::make_shared<TraceMaterial>();
     material->open = core->shard().Collect(id);
     material->chunks = core->store().Snapshot();
-    boost::asio::post(background_, [material = std::move(material), done = std::move(done)] { done(material); });
+    boost::asio::post(background_,
+                      [material = std::move(material), done = std::move(done)] { done(material); });
   });
 }
 

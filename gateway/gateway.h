@@ -33,8 +33,8 @@ class Api;
 // them in reverse.
 //
 // Threads: `cores` core threads, one background thread (Series owner, arrived metrics, pages, queries), and
-// the caller of Run(), which ticks the fold's clock, governs memory and waits for signals; grpc++ adds its own
-// where an OTLP/gRPC sink exists.
+// the caller of Run(), which ticks the fold's clock, governs memory and waits for signals; grpc++ adds its
+// own where an OTLP/gRPC sink exists.
 class Gateway : public Backend {
  public:
   explicit Gateway(const config::Config& config);
@@ -43,7 +43,8 @@ class Gateway : public Backend {
   // Binds the listeners and starts the threads. A Status says which part could not start, and why.
   Status Start();
 
-  // Until SIGTERM or SIGINT (then drains; a second one stops at once) or RequestStop(). Returns the exit code.
+  // Until SIGTERM or SIGINT (then drains; a second one stops at once) or RequestStop(). Returns the exit
+  // code.
   int Run();
 
   // As a first SIGTERM does. Any thread.
@@ -65,9 +66,9 @@ class Gateway : public Backend {
   struct MemoryPlan {
     size_t slab_bytes = 0;
     size_t idle_bytes = 0;
-    size_t store_bytes = 0;      // per core
-    size_t pending_bytes = 0;    // per core
-    size_t window_records = 0;   // per core
+    size_t store_bytes = 0;     // per core
+    size_t pending_bytes = 0;   // per core
+    size_t window_records = 0;  // per core
   };
   static MemoryPlan PlanMemory(const config::Config& config, size_t cores);
 

@@ -47,8 +47,9 @@ exporters::SinkConfig SinkConfigOf(const config::Sink& sink, size_t cores) {
   }
   out.path = sink.type == config::Sink::Type::kStdout ? "-" : sink.path;
   out.queue.max_bytes = std::max<size_t>(sink.queue.max_bytes / cores, 1 << 20);
-  out.queue.on_full = sink.queue.on_full == config::Queue::OnFull::kRefuse ? exporters::Lane::OnFull::kRefuse
-                                                                           : exporters::Lane::OnFull::kDropOldest;
+  out.queue.on_full = sink.queue.on_full == config::Queue::OnFull::kRefuse
+                          ? exporters::Lane::OnFull::kRefuse
+                          : exporters::Lane::OnFull::kDropOldest;
   out.queue.backoff_min = sink.retry.initial;
   out.queue.backoff_max = sink.retry.max;
   out.dead_letter_path = sink.dead_letter;

@@ -180,8 +180,8 @@ SeriesDeltaPtr SeriesTable::TakeDelta(uint64_t tick) {
 }
 
 size_t SeriesTable::bytes() const {
-  return slots_.capacity() * sizeof(HashSlot) + rows_.capacity() * sizeof(Row) + bars_.capacity() * sizeof(Bars) + block_bytes_ +
-         delta_->ByteSize();
+  return slots_.capacity() * sizeof(HashSlot) + rows_.capacity() * sizeof(Row) +
+         bars_.capacity() * sizeof(Bars) + block_bytes_ + delta_->ByteSize();
 }
 
 }  // namespace braid::correlate

@@ -144,8 +144,9 @@ class SeriesTable {
     bool overflow = false;
   };
 
-  // What an exemplar must reach to be wanted, by bucket: 0 none so far, else Bar(). The best of up to kExemplarTicks: what is
-  // below it would lose against the one that the owner holds. One line to look at, while exemplars lie scattered.
+  // What an exemplar must reach to be wanted, by bucket: 0 none so far, else Bar(). The best of up to
+  // kExemplarTicks: what is below it would lose against the one that the owner holds. One line to look at,
+  // while exemplars lie scattered.
   struct alignas(64) Bars {
     std::array<uint32_t, latency::kBuckets> bar{};
     uint32_t since = 0;  // tick of the first; after kExemplarTicks all start anew
@@ -156,7 +157,8 @@ class SeriesTable {
   static uint32_t Bar(uint64_t duration_ns, bool failing) {
     const auto width = static_cast<uint32_t>(std::bit_width(duration_ns));
     const uint32_t shift = width > 24 ? width - 24 : 0;
-    return uint32_t{failing} << 31 | ((width << 24 | (static_cast<uint32_t>(duration_ns >> shift) & 0xffffff)) + 1);
+    return uint32_t{failing} << 31 |
+           ((width << 24 | (static_cast<uint32_t>(duration_ns >> shift) & 0xffffff)) + 1);
   }
 
   // Three deltas: one filling, one being merged, one on its way.

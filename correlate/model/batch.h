@@ -35,7 +35,8 @@ struct BatchResource {
 // One ScopeSpans / ScopeLogs / ScopeMetrics: all of its fields except the items.
 struct BatchGroup {
   uint32_t resource = 0;  // index into Batch::resources
-  uint32_t begin = 0;     // offset of its first byte: groups lie one after the other, so an item's offset names its group
+  uint32_t begin =
+      0;  // offset of its first byte: groups lie one after the other, so an item's offset names its group
   uint32_t first_range = 0;
   uint32_t range_count = 0;
   uint64_t key = 0;
@@ -69,7 +70,9 @@ class Batch {
   // The group of the item at `offset`. REQUIRES: `groups` is in wire order and an item is there.
   uint16_t GroupOf(uint32_t offset) const;
 
-  std::string_view ServiceName(uint16_t group) const { return bytes(resources[groups[group].resource].service_name); }
+  std::string_view ServiceName(uint16_t group) const {
+    return bytes(resources[groups[group].resource].service_name);
+  }
 
  private:
   friend class BatchPool;
@@ -105,7 +108,9 @@ class BatchRef {
 
  private:
   friend class BatchPool;
-  explicit BatchRef(Batch* batch) : batch_(batch) { batch_->holders_.fetch_add(1, std::memory_order_relaxed); }
+  explicit BatchRef(Batch* batch) : batch_(batch) {
+    batch_->holders_.fetch_add(1, std::memory_order_relaxed);
+  }
 
   Batch* batch_ = nullptr;
 };
@@ -145,7 +150,8 @@ struct Slice {
   SliceDigest digest;
   std::vector<Item> items;
 
-  // Messages of ERROR and FATAL logs (the first <= 256 bytes of a string body, or exception.message), by Item::parent - 1.
+  // Messages of ERROR and FATAL logs (the first <= 256 bytes of a string body, or exception.message), by
+  // Item::parent - 1.
   std::vector<ByteRange> notes;
 
   // Items as the account counts them: spans, records, or metric data points.

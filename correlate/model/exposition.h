@@ -36,15 +36,11 @@ inline constexpr std::array<std::string_view, 1> kPlainSuffixes = {""};
 // page may use any of them (OpenMetrics 1.0, "Metric Naming").
 constexpr std::span<const std::string_view> SampleSuffixes(MetricType type) {
   switch (type) {
-    case MetricType::kCounter:
-      return kCounterSuffixes;
-    case MetricType::kHistogram:
-      return kHistogramSuffixes;
-    case MetricType::kSummary:
-      return kSummarySuffixes;
+    case MetricType::kCounter: return kCounterSuffixes;
+    case MetricType::kHistogram: return kHistogramSuffixes;
+    case MetricType::kSummary: return kSummarySuffixes;
     case MetricType::kGauge:
-    case MetricType::kUnknown:
-      return kPlainSuffixes;
+    case MetricType::kUnknown: return kPlainSuffixes;
   }
   return {};
 }

@@ -44,7 +44,8 @@ class Inbox {
 
   // Whether a slice fits. REQUIRES: the producer's lock.
   bool HasRoom() const {
-    return head_.load(std::memory_order_relaxed) - tail_.load(std::memory_order_acquire) + kControlRoom < ring_.size();
+    return head_.load(std::memory_order_relaxed) - tail_.load(std::memory_order_acquire) + kControlRoom <
+           ring_.size();
   }
 
   // False (record untouched) if even the reserved room is full. REQUIRES: the producer's lock.
@@ -75,7 +76,8 @@ class Inbox {
     return head_.load(std::memory_order_acquire) - tail_.load(std::memory_order_relaxed);
   }
 
-  // The consumer's "I am going to sleep" flag: whoever pushes and finds it set clears it and wakes the shard, once.
+  // The consumer's "I am going to sleep" flag: whoever pushes and finds it set clears it and wakes the shard,
+  // once.
   std::atomic<bool> sleeping{true};
 
   // Items ever pushed, for the account's backlog.

@@ -56,8 +56,8 @@ constexpr uint16_t kStampCollision = 0x0040;
 // (LogRecord.flags != 0 and bit 0 clear.)
 constexpr uint16_t kUnsampled = 0x0080;
 
-// Logs: a trace or span ID was given but is malformed (wrong length or zero span with a trace); the record is treated as
-// having no context, and counted.
+// Logs: a trace or span ID was given but is malformed (wrong length or zero span with a trace); the record is
+// treated as having no context, and counted.
 constexpr uint16_t kBadId = 0x0100;
 }  // namespace item_flags
 

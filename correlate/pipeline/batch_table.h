@@ -16,12 +16,12 @@ class BatchTable {
  public:
   struct Entry {
     BatchRef batch;
-    uint32_t live = 0;     // items of this shard that have not left
-    uint32_t items = 0;    // that came
-    Ordinal first = 0;     // Records of this slice lie in [first, last]; 0 if none was made
+    uint32_t live = 0;   // items of this shard that have not left
+    uint32_t items = 0;  // that came
+    Ordinal first = 0;   // Records of this slice lie in [first, last]; 0 if none was made
     Ordinal last = 0;
-    uint32_t tick = 0;     // when it came
-    bool survivor = false; // made by evacuation
+    uint32_t tick = 0;      // when it came
+    bool survivor = false;  // made by evacuation
   };
 
   // Takes a place; `live` starts at 1, which the caller gives back by Release() when it has read the slice.

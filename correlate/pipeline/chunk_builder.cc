@@ -12,7 +12,8 @@
 namespace braid::correlate {
 namespace {
 
-// opentelemetry-proto: Request.resource_x = 1; ResourceX.scope_x = 2; ScopeX.items = 2, for all three signals.
+// opentelemetry-proto: Request.resource_x = 1; ResourceX.scope_x = 2; ScopeX.items = 2, for all three
+// signals.
 constexpr char kResourceTag = 0x0a;
 constexpr char kScopeTag = 0x12;
 constexpr char kItemTag = 0x12;
@@ -21,7 +22,8 @@ constexpr size_t kNestedHeader = 5;  // tag and four bytes of length
 constexpr uint32_t kSpanAttributes = 9;
 constexpr uint32_t kLogAttributes = 6;
 
-constexpr std::string_view kKindNames[] = {"unspecified", "internal", "server", "client", "producer", "consumer"};
+constexpr std::string_view kKindNames[] = {"unspecified", "internal", "server",
+                                           "client",      "producer", "consumer"};
 constexpr std::string_view kStatusNames[] = {"unset", "ok", "error"};
 
 // Appends attribute fields (KeyValue messages) to `out`, leaving out keys that the item has already.
@@ -145,7 +147,8 @@ void ChunkBuilder::AppendLogStamp(const LogStamp& stamp, std::string_view item, 
 void ChunkBuilder::AppendSpanStamp(const SpanStamp& stamp, std::string_view text, std::string_view item,
                                    bool collision) {
   StampWriter writer(&stamps_, kSpanAttributes, item, collision);
-  constexpr std::string_view kKeys[] = {stamp::kLogsError, stamp::kLogsWarn, stamp::kLogsInfo, stamp::kLogsDebug};
+  constexpr std::string_view kKeys[] = {stamp::kLogsError, stamp::kLogsWarn, stamp::kLogsInfo,
+                                        stamp::kLogsDebug};
   for (size_t i = 0; i < stamp.logs.size(); ++i) {
     if (stamp.logs[i] != 0) writer.Int(kKeys[i], stamp.logs[i]);
   }
@@ -304,7 +307,8 @@ ChunkPtr ChunkBuilder::Write(Signal signal, const KeepList& list, uint32_t tick)
   size_t next = 0;
   char* resource_body = nullptr;
   const auto close_resource = [&] {
-    if (resource_body != nullptr) wire::WritePadded4(static_cast<uint32_t>(p - resource_body), resource_body - 4);
+    if (resource_body != nullptr)
+      wire::WritePadded4(static_cast<uint32_t>(p - resource_body), resource_body - 4);
   };
   ByteRange resource_range;
   uint32_t open_rank = ~0u;
@@ -333,7 +337,8 @@ ChunkPtr ChunkBuilder::Write(Signal signal, const KeepList& list, uint32_t tick)
     for (uint32_t n = 0; n < group.items; ++n, ++next) {
       if (next + kAhead < order_.size()) {
         const Prepared& ahead = prepared_[order_[next + kAhead]];
-        for (uint32_t at = 0; at < std::min<uint32_t>(ahead.size, 512); at += 64) __builtin_prefetch(ahead.data + at);
+        for (uint32_t at = 0; at < std::min<uint32_t>(ahead.size, 512); at += 64)
+          __builtin_prefetch(ahead.data + at);
       }
       const Prepared& item = prepared_[order_[next]];
       const KeptItem& kept = list.items[item.index];

@@ -19,7 +19,15 @@ enum class JoinState : uint8_t { kNoContext, kSpan, kTrace, kOrphan };
 std::string_view JoinStateName(JoinState state);
 
 // Why a log with trace context left without its span: the value of its correlation.reason stamp.
-enum class UnjoinedReason : uint8_t { kNone, kNoSpan, kUnsampled, kOverBudget, kEvicted, kShutdown, kNoSpanId };
+enum class UnjoinedReason : uint8_t {
+  kNone,
+  kNoSpan,
+  kUnsampled,
+  kOverBudget,
+  kEvicted,
+  kShutdown,
+  kNoSpanId
+};
 constexpr int kUnjoinedReasons = 7;
 std::string_view UnjoinedReasonName(UnjoinedReason reason);
 
@@ -43,10 +51,10 @@ struct SpanStamp {
 // One item that leaves: where its bytes are and what is added to them.
 struct KeptItem {
   uint64_t trace_lo = 0;
-  uint32_t batch = 0;   // BatchTable slot; one live share is held
+  uint32_t batch = 0;  // BatchTable slot; one live share is held
   uint32_t offset = 0;
-  uint32_t stamp = 0;   // 1 + index of its LogStamp or SpanStamp, 0: none
-  uint32_t count = 1;   // metrics: data points
+  uint32_t stamp = 0;  // 1 + index of its LogStamp or SpanStamp, 0: none
+  uint32_t count = 1;  // metrics: data points
   bool collision = false;
 };
 
@@ -56,8 +64,8 @@ struct KeepList {
   std::vector<LogStamp> log_stamps;
   std::vector<SpanStamp> span_stamps;
   std::string text;
-  uint64_t bytes = 0;      // logical, for cutting
-  uint32_t since_tick = 0; // of the first item
+  uint64_t bytes = 0;       // logical, for cutting
+  uint32_t since_tick = 0;  // of the first item
 
   void Clear() {
     items.clear();
@@ -68,8 +76,9 @@ struct KeepList {
   }
 };
 
-// Turns a KeepList into Chunks: groups items by resource and scope (a stable counting sort over all traces; trace by trace would
-// repeat resources, +47 % bytes measured), copies each item once, appends its stamps, and fills in lengths.
+// Turns a KeepList into Chunks: groups items by resource and scope (a stable counting sort over all traces;
+// trace by trace would repeat resources, +47 % bytes measured), copies each item once, appends its stamps,
+// and fills in lengths.
 //
 // Thread rule: one shard's thread. Scratch memory is kept between calls.
 class ChunkBuilder {

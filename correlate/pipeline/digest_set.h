@@ -8,14 +8,12 @@
 
 namespace braid::correlate {
 
-// The digests of the last slices, to recognise a request that was sent again. Byte-bounded: the oldest give way;
-// `horizon_ticks` tells how far back it remembers.
-// Thread rule: one shard's thread. Never iterated (its order differs per process).
+// The digests of the last slices, to recognise a request that was sent again. Byte-bounded: the oldest give
+// way; `horizon_ticks` tells how far back it remembers. Thread rule: one shard's thread. Never iterated (its
+// order differs per process).
 class DigestSet {
  public:
-  explicit DigestSet(size_t capacity) : capacity_(capacity) {
-    set_.reserve(capacity);
-  }
+  explicit DigestSet(size_t capacity) : capacity_(capacity) { set_.reserve(capacity); }
 
   // False if the digest is already there.
   bool Insert(const SliceDigest& digest, uint32_t tick) {

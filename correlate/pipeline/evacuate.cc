@@ -34,7 +34,8 @@ class Survivor {
       const ByteRange moved = CopyRange(from.bytes(range));
       to.ranges.push_back(moved);
       // The service name lies inside one of the resource's ranges.
-      if (resource.service_name.offset >= range.offset && resource.service_name.offset < range.offset + range.size) {
+      if (resource.service_name.offset >= range.offset &&
+          resource.service_name.offset < range.offset + range.size) {
         copied.service_name.offset = moved.offset + (resource.service_name.offset - range.offset);
       }
     }
@@ -101,7 +102,8 @@ size_t Shard::Evacuate(size_t max_batches) {
     for (const BatchGroup& group : source->groups) {
       for (uint32_t i = 0; i < group.range_count; ++i) bytes += source->ranges[group.first_range + i].size;
       const BatchResource& resource = source->resources[group.resource];
-      for (uint32_t i = 0; i < resource.range_count; ++i) bytes += source->ranges[resource.first_range + i].size;
+      for (uint32_t i = 0; i < resource.range_count; ++i)
+        bytes += source->ranges[resource.first_range + i].size;
     }
     if (bytes * 2 >= source->body.capacity() || bytes > kSurvivorBytes) continue;  // Not worth the copy.
 

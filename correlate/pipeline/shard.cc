@@ -86,19 +86,16 @@ Shard::~Shard() = default;
 template <typename Fn>
 void Shard::ForSinks(Signal signal, Fn fn) {
   for (size_t sink = 0; sink < ledger_.size(); ++sink) {
-    if (options_.sink_takes[sink][static_cast<size_t>(signal)]) fn(sink, ledger_[sink][static_cast<size_t>(signal)]);
+    if (options_.sink_takes[sink][static_cast<size_t>(signal)])
+      fn(sink, ledger_[sink][static_cast<size_t>(signal)]);
   }
 }
 
 void Shard::Apply(InboxRecord record) {
   ++stats_.records;
   switch (record.kind) {
-    case InboxRecord::Kind::kSlice:
-      ApplySlice(std::move(record.slice), record.sequence);
-      return;
-    case InboxRecord::Kind::kTick:
-      OnTick(static_cast<uint32_t>(record.value));
-      return;
+    case InboxRecord::Kind::kSlice: ApplySlice(std::move(record.slice), record.sequence); return;
+    case InboxRecord::Kind::kTick: OnTick(static_cast<uint32_t>(record.value)); return;
     case InboxRecord::Kind::kPressure:
       pressure_ = static_cast<int>(record.value);
       if (pressure_ >= 2) {
@@ -107,7 +104,8 @@ void Shard::Apply(InboxRecord record) {
             tick_, held_logs_.hold_ticks(), held_logs_.bytes() / 2,
             [&](Ordinal o) { return window_.Alive(o) && window_[o].Has(rf::kWaiting); },
             [&](Ordinal o, HoldQueue::Release) { ReleaseLog(o, UnjoinedReason::kOverBudget); });
-        while (open_traces_ != 0 && pending_bytes_ + held_logs_.bytes() > target) DecideOldest(Trigger::kPressure);
+        while (open_traces_ != 0 && pending_bytes_ + held_logs_.bytes() > target)
+          DecideOldest(Trigger::kPressure);
         for (const Signal signal : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) FlushKept(signal);
       }
       return;
@@ -185,34 +183,39 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
   stats_.spans += n;
   const uint64_t duplicates = stats_.duplicate_spans - duplicates_before;
   if (duplicates != 0) {
-    ForSinks(Signal::kTraces, [&](size_t, LedgerEntry& entry) { entry.DropHeld(DropReason::kDuplicate, duplicates); });
+    ForSinks(Signal::kTraces,
+             [&](size_t, LedgerEntry& entry) { entry.DropHeld(DropReason::kDuplicate, duplicates); });
   }
 }
 
 SeriesTable::Id Shard::SeriesOf(const Item& item, const Batch& batch) {
   const SeriesTable::Id id = series_.Find(item.series);
-  if (id != SeriesTable::kNone) [[likely]] return id;
-  return series_.Intern(item.series, batch.ServiceName(item.group), LastString(batch.ItemBytes(item.offset), kSpanName),
-                        static_cast<uint8_t>(item.flags & item_flags::kKindMask),
-                        static_cast<uint8_t>((item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift));
+  if (id != SeriesTable::kNone) [[likely]]
+    return id;
+  return series_.Intern(
+      item.series, batch.ServiceName(item.group), LastString(batch.ItemBytes(item.offset), kSpanName),
+      static_cast<uint8_t>(item.flags & item_flags::kKindMask),
+      static_cast<uint8_t>((item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift));
 }
 
-// Whether `record` is the span that arrives again: the same ID in the same trace, from the same service and in the
-// same role. (Zipkin's client and server halves share an ID and are two spans.)
+// Whether `record` is the span that arrives again: the same ID in the same trace, from the same service and
+// in the same role. (Zipkin's client and server halves share an ID and are two spans.)
 bool Shard::SameSpan(const Record& record, SeriesTable::Id id, const Item& item, const Batch& batch) const {
   if (record.series == id) return true;
   const SeriesTable::Dims dims = series_.dims(record.series);
   return dims.kind == (item.flags & item_flags::kKindMask) && dims.service == batch.ServiceName(item.group);
 }
 
-// Traces with 64-bit and 128-bit IDs meet: where the trace is known to have been seen in both forms, a span may lie under either.
+// Traces with 64-bit and 128-bit IDs meet: where the trace is known to have been seen in both forms, a span
+// may lie under either.
 Shard::Found Shard::FindSpan(const Item& item, uint64_t span_hash, uint32_t slot) const {
   const auto matches = [&](Ordinal o) { return window_.Alive(o) && window_[o].span == item.span; };
   Found found{window_.index().Find(span_hash, matches), span_hash};
   if (found.ordinal != 0 || slot == TraceTable::kNone) return found;
   const TraceSlot& trace = window_.traces()[slot];
   if (item.trace_hi == trace.trace_hi && !trace.short_form) return found;
-  const uint64_t other = window_.SpanHash({item.trace_hi == 0 ? trace.trace_hi : 0, item.trace_lo}, item.span);
+  const uint64_t other =
+      window_.SpanHash({item.trace_hi == 0 ? trace.trace_hi : 0, item.trace_lo}, item.span);
   if (const Ordinal ordinal = window_.index().Find(other, matches); ordinal != 0) return {ordinal, other};
   return found;
 }
@@ -312,10 +315,12 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
     }
     if (!slot.rooted) {
       slot.rooted = true;
-      if (slot.verdict == Verdict::kUndecided) rooted_.push_back({at, tick_, static_cast<uint32_t>(item.trace_lo)});
+      if (slot.verdict == Verdict::kUndecided)
+        rooted_.push_back({at, tick_, static_cast<uint32_t>(item.trace_lo)});
     }
   }
-  if (window_.index().Put(index_hash, found, ordinal, window_.head(), [&](Ordinal o) { return window_.Alive(o); })) {
+  if (window_.index().Put(index_hash, found, ordinal, window_.head(),
+                          [&](Ordinal o) { return window_.Alive(o); })) {
     ++stats_.index_evicted;
   }
 
@@ -352,7 +357,8 @@ void Shard::JoinWaiting(Ordinal newest_log, Ordinal span, TraceSlot& slot) {
     ++stats_.logs_joined_waiting;
     const uint32_t waited = WaitedTicks(walked_[i].second);
     stats_.join_wait_ticks += waited;
-    ++stats_.join_wait[std::min<size_t>(static_cast<size_t>(std::bit_width(waited)), stats_.join_wait.size() - 1)];
+    ++stats_.join_wait[std::min<size_t>(static_cast<size_t>(std::bit_width(waited)),
+                                        stats_.join_wait.size() - 1)];
     if (leave) {
       held_logs_.Forget(log.duration);
       KeepLog(log, slot, UnjoinedReason::kNone);
@@ -412,7 +418,8 @@ void Shard::FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, u
   record.parent = span_known ? found : 0;
   record.prev_in_trace = slot.head;
   record.prev_of_span = span_known ? 0 : found;
-  record.batch_and_flags = batch_slot | rf::kLog | rf::kPending | static_cast<uint32_t>(severity) << rf::kSeverityShift;
+  record.batch_and_flags =
+      batch_slot | rf::kLog | rf::kPending | static_cast<uint32_t>(severity) << rf::kSeverityShift;
   record.offset = item.offset;
   record.series = at;
   record.duration = size;
@@ -504,8 +511,8 @@ void Shard::KeepLog(Record& record, const TraceSlot& slot, UnjoinedReason reason
   Keep(Signal::kLogs, kept, record.duration);
 }
 
-// A log leaves the hold queue without having been joined to leave earlier. (One that waits for the verdict may know
-// its span.)
+// A log leaves the hold queue without having been joined to leave earlier. (One that waits for the verdict
+// may know its span.)
 void Shard::ReleaseLog(Ordinal ordinal, UnjoinedReason reason) {
   Record& record = window_[ordinal];
   KeepLog(record, window_.traces()[record.series], reason);
@@ -582,7 +589,8 @@ void Shard::Decide(uint32_t at, Trigger trigger) {
     kept.batch = record.batch();
     kept.offset = record.offset;
     if (!span_logs_.empty()) {
-      auto log = std::lower_bound(span_logs_.begin(), span_logs_.end(), std::pair<Ordinal, Ordinal>(ordinal, 0));
+      auto log =
+          std::lower_bound(span_logs_.begin(), span_logs_.end(), std::pair<Ordinal, Ordinal>(ordinal, 0));
       if (log != span_logs_.end() && log->first == ordinal) {
         SpanStamp stamp;
         for (; log != span_logs_.end() && log->first == ordinal; ++log) {
@@ -687,7 +695,8 @@ void Shard::OnTick(uint32_t tick) {
       tick, hold, options_.max_pending_bytes / 2,
       [&](Ordinal o) { return window_.Alive(o) && window_[o].Has(rf::kWaiting); },
       [&](Ordinal o, HoldQueue::Release why) {
-        ReleaseLog(o, why == HoldQueue::Release::kExpired ? UnjoinedReason::kNoSpan : UnjoinedReason::kOverBudget);
+        ReleaseLog(
+            o, why == HoldQueue::Release::kExpired ? UnjoinedReason::kNoSpan : UnjoinedReason::kOverBudget);
       });
   DecideDue();
   for (const Signal signal : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) {
@@ -764,8 +773,9 @@ TraceItems Shard::Collect(const TraceId& trace) const {
       if (!record.Has(rf::kPending)) continue;
       const BatchRef& batch = batches_[record.batch()].batch;
       const bool log = record.Has(rf::kLog);
-      out.entries.push_back({batch, record.offset, batch->GroupOf(record.offset), log ? Signal::kLogs : Signal::kTraces,
-                             record.Has(rf::kWaiting) && SpanOfLog(record) == 0, log && SpanOfLog(record) != 0});
+      out.entries.push_back(
+          {batch, record.offset, batch->GroupOf(record.offset), log ? Signal::kLogs : Signal::kTraces,
+           record.Has(rf::kWaiting) && SpanOfLog(record) == 0, log && SpanOfLog(record) != 0});
     }
   }
   for (const Signal signal : {Signal::kTraces, Signal::kLogs}) {
@@ -805,15 +815,16 @@ uint64_t Shard::Digest() const {
     mix(static_cast<uint64_t>(slot.head) << 32 | slot.opened_tick);
     mix(static_cast<uint64_t>(slot.spans) << 32 | slot.logs);
     mix(static_cast<uint64_t>(slot.pending_bytes) << 32 | slot.root_series);
-    mix(static_cast<uint64_t>(slot.verdict) << 2 | static_cast<uint64_t>(slot.error) << 1 | (slot.rooted ? 1 : 0));
+    mix(static_cast<uint64_t>(slot.verdict) << 2 | static_cast<uint64_t>(slot.error) << 1 |
+        (slot.rooted ? 1 : 0));
   }
   mix(pending_bytes_);
   mix(held_logs_.bytes());
   mix(open_traces_);
   mix(series_.series());
-  for (const uint64_t word : {stats_.spans, stats_.duplicate_spans, stats_.logs, stats_.metrics, stats_.late_spans,
-                              stats_.logs_joined_at_once, stats_.logs_joined_waiting, stats_.join_wait_ticks,
-                              stats_.chunks}) {
+  for (const uint64_t word :
+       {stats_.spans, stats_.duplicate_spans, stats_.logs, stats_.metrics, stats_.late_spans,
+        stats_.logs_joined_at_once, stats_.logs_joined_waiting, stats_.join_wait_ticks, stats_.chunks}) {
     mix(word);
   }
   for (const auto& sink : ledger_) {

@@ -20,7 +20,8 @@
 
 namespace braid::correlate {
 
-// What a shard hands on. Called on the shard's thread, in the middle of Apply(): implementations queue and return.
+// What a shard hands on. Called on the shard's thread, in the middle of Apply(): implementations queue and
+// return.
 class ShardOutput {
  public:
   virtual ~ShardOutput() = default;
@@ -46,21 +47,21 @@ struct ShardStats {
   uint64_t spans = 0;
   uint64_t duplicate_spans = 0;
   uint64_t logs = 0;
-  uint64_t metrics = 0;            // data points
+  uint64_t metrics = 0;  // data points
   uint64_t slices = 0;
   uint64_t duplicate_slices = 0;
-  uint64_t late_spans = 0;         // after their trace's verdict
+  uint64_t late_spans = 0;           // after their trace's verdict
   uint64_t logs_joined_at_once = 0;  // the span was there
   uint64_t logs_joined_waiting = 0;  // the span came later
   uint64_t logs_no_context = 0;
-  uint64_t logs_bad_id = 0;        // part of logs_no_context
+  uint64_t logs_bad_id = 0;  // part of logs_no_context
   std::array<uint64_t, kUnjoinedReasons> logs_unjoined{};
   std::array<uint64_t, 16> join_wait{};  // joined logs by ticks waited: bucket = bit width
   uint64_t join_wait_ticks = 0;
   std::array<uint64_t, kTriggers> verdicts{};
-  uint64_t index_evicted = 0;      // living span index entries that gave way
-  uint64_t traces_evicted = 0;     // living trace slots that gave way
-  uint64_t notes_dropped = 0;      // first error messages beyond their budget
+  uint64_t index_evicted = 0;   // living span index entries that gave way
+  uint64_t traces_evicted = 0;  // living trace slots that gave way
+  uint64_t notes_dropped = 0;   // first error messages beyond their budget
   uint64_t batches_evacuated = 0;
   uint64_t chunks = 0;
 };
@@ -69,10 +70,10 @@ struct ShardStats {
 struct ShardGauges {
   uint64_t window_records = 0;
   uint64_t window_capacity = 0;
-  uint64_t window_bytes = 0;       // tables, when full
+  uint64_t window_bytes = 0;  // tables, when full
   uint64_t horizon_ticks = 0;
   uint64_t digest_horizon_ticks = 0;
-  uint64_t pending_bytes = 0;      // logical bytes of held items
+  uint64_t pending_bytes = 0;  // logical bytes of held items
   uint64_t waiting_logs = 0;
   uint64_t open_traces = 0;
   uint64_t batches = 0;
@@ -91,23 +92,23 @@ struct TraceItems {
     bool joined = false;   // a log whose span is known
   };
   std::vector<Entry> entries;
-  bool known = false;      // the window has a slot for it
+  bool known = false;  // the window has a slot for it
   Verdict verdict = Verdict::kUndecided;
   bool error = false;
   uint32_t spans = 0;
   uint32_t logs = 0;
 };
 
-// Folds the records of the sequence into correlated telemetry: recognises duplicates, joins logs and spans in any order of
-// arrival, counts RED, decides traces, and cuts finished items into Chunks.
+// Folds the records of the sequence into correlated telemetry: recognises duplicates, joins logs and spans in
+// any order of arrival, counts RED, decides traces, and cuts finished items into Chunks.
 //
-// It is a deterministic function of the records it is given (order included): it reads no clock, random source or
-// socket, iterates no hash map, and orders nothing by pointer. Only Evacuate() depends on physical time, and it
-// changes where bytes are, not what is done with them.
+// It is a deterministic function of the records it is given (order included): it reads no clock, random
+// source or socket, iterates no hash map, and orders nothing by pointer. Only Evacuate() depends on physical
+// time, and it changes where bytes are, not what is done with them.
 //
 // Thread rule: everything on one thread at a time. Lifetime: the pools and the output outlive it.
-// Bounds: window and index by Options::window, held payload by max_pending_bytes (beyond it the oldest traces are decided and
-// the oldest logs leave unjoined, counted), notes by max_note_bytes, digests by `digests`.
+// Bounds: window and index by Options::window, held payload by max_pending_bytes (beyond it the oldest traces
+// are decided and the oldest logs leave unjoined, counted), notes by max_note_bytes, digests by `digests`.
 class Shard {
  public:
   // The account's line for what stays inside: spans and logs in the store, metrics on /metrics.
@@ -147,8 +148,9 @@ class Shard {
   // The next record of the sequence.
   void Apply(InboxRecord record);
 
-  // Copies what little is left alive of old Batches together, so that they can be freed: a Batch older than twice the
-  // settle time of whose items under a quarter are alive. Looks at up to `max_batches`. Returns bytes freed.
+  // Copies what little is left alive of old Batches together, so that they can be freed: a Batch older than
+  // twice the settle time of whose items under a quarter are alive. Looks at up to `max_batches`. Returns
+  // bytes freed.
   size_t Evacuate(size_t max_batches);
 
   // Whether everything that came has left in Chunks (after a kDrain record).
@@ -184,8 +186,10 @@ class Shard {
   void FoldSpans(const Slice& slice, uint32_t batch_slot);
   void FoldLogs(const Slice& slice, uint32_t batch_slot);
   void FoldMetrics(SlicePtr slice, uint32_t batch_slot);
-  void FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, uint64_t trace_hash, uint64_t span_hash);
-  void FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, uint64_t trace_hash, uint64_t span_hash);
+  void FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, uint64_t trace_hash,
+                uint64_t span_hash);
+  void FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, uint64_t trace_hash,
+               uint64_t span_hash);
   void OnTick(uint32_t tick);
 
   // A span's newest Record, and the index key that led to it (or under which it is to be put).
@@ -231,8 +235,8 @@ class Shard {
   BatchTable batches_;
   DigestSet digests_;
   HoldQueue held_logs_;
-  RingQueue<Opened> opened_;  // undecided traces by first item
-  RingQueue<Opened> rooted_;  // traces whose local root came, by when
+  RingQueue<Opened> opened_;                         // undecided traces by first item
+  RingQueue<Opened> rooted_;                         // traces whose local root came, by when
   absl::flat_hash_map<Ordinal, std::string> notes_;  // first error messages by log; looked up, never iterated
   size_t note_bytes_ = 0;
 
@@ -249,8 +253,8 @@ class Shard {
 
   // Scratch, kept for its capacity.
   std::vector<ChunkPtr> chunks_;
-  std::vector<std::pair<uint32_t, Ordinal>> walked_;  // of JoinWaiting()
-  std::vector<std::pair<uint32_t, Ordinal>> chain_;   // of Decide()
+  std::vector<std::pair<uint32_t, Ordinal>> walked_;    // of JoinWaiting()
+  std::vector<std::pair<uint32_t, Ordinal>> chain_;     // of Decide()
   std::vector<std::pair<Ordinal, Ordinal>> span_logs_;  // (span, log) of one trace
   std::vector<uint64_t> hashes_;
   std::vector<Live> live_;

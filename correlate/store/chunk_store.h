@@ -8,11 +8,11 @@
 
 namespace braid::correlate {
 
-// The newest finished telemetry of one shard, kept for queries: Chunks in order, the oldest leaving when the bytes are
-// used up. A Chunk still queued for a sink is shared, not copied.
+// The newest finished telemetry of one shard, kept for queries: Chunks in order, the oldest leaving when the
+// bytes are used up. A Chunk still queued for a sink is shared, not copied.
 //
-// There is no index: a trace is found by looking through the item directories, 24 bytes an item, which takes about
-// a millisecond for 64 MiB and is done off the shard's thread, on a snapshot.
+// There is no index: a trace is found by looking through the item directories, 24 bytes an item, which takes
+// about a millisecond for 64 MiB and is done off the shard's thread, on a snapshot.
 //
 // Thread rule: one shard's thread; what Snapshot() returns may go anywhere.
 // Bound: `max_bytes` of Chunk memory, or one Chunk.
@@ -32,8 +32,11 @@ class ChunkStore {
   size_t chunks() const { return chunks_.size(); }
   uint64_t items() const { return items_; }
 
-  // The tick of the oldest Chunk: what was finished since then can be found. 0 while nothing was evicted: all of it.
-  uint64_t horizon_tick() const { return evicted_ ? chunks_.empty() ? ~uint64_t{0} : chunks_.front()->tick : 0; }
+  // The tick of the oldest Chunk: what was finished since then can be found. 0 while nothing was evicted: all
+  // of it.
+  uint64_t horizon_tick() const {
+    return evicted_ ? chunks_.empty() ? ~uint64_t{0} : chunks_.front()->tick : 0;
+  }
 
  private:
   void PopOldest();

@@ -36,8 +36,9 @@ class HoldQueue {
     --waiting_;
   }
 
-  // Hands every waiting log that has been here `hold` ticks (shortened under pressure), or is among the oldest beyond
-  // `max_bytes`, to `release(log, reason)`, which must make `is_waiting(log)` false and must not call back into the queue.
+  // Hands every waiting log that has been here `hold` ticks (shortened under pressure), or is among the
+  // oldest beyond `max_bytes`, to `release(log, reason)`, which must make `is_waiting(log)` false and must
+  // not call back into the queue.
   template <typename IsWaiting, typename ReleaseFn>
   void Advance(uint32_t now, uint32_t hold_ticks, size_t max_bytes, IsWaiting is_waiting, ReleaseFn release);
 

@@ -1,14 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "correlate/window/record.h"
 #include "correlate/window/table_memory.h"
 
 namespace braid::correlate {
 
-// Finds the newest Record of a span by a hash of (trace, span): 8 bytes per entry, a 32-bit tag and an Ordinal,
-// eight to a cache line, two candidate lines per key. Nothing is erased: an entry is dead once its
+// Finds the newest Record of a span by a hash of (trace, span): 8 bytes per entry, a 32-bit tag and an
+// Ordinal, eight to a cache line, two candidate lines per key. Nothing is erased: an entry is dead once its
 // Ordinal has left the window, and dead places are taken first.
 //
 // The caller verifies a candidate against its Record; the tag only makes that rare.
@@ -26,8 +27,8 @@ class SpanIndex {
     __builtin_prefetch(&lines_[Second(hash)], 1);
   }
 
-  // The first candidate Ordinal for which `matches(ordinal)` holds, or 0. `matches` must reject Ordinals that are
-  // outside the window.
+  // The first candidate Ordinal for which `matches(ordinal)` holds, or 0. `matches` must reject Ordinals that
+  // are outside the window.
   template <typename Matches>
   Ordinal Find(uint64_t hash, Matches matches) const;
 
@@ -47,9 +48,7 @@ class SpanIndex {
 
   size_t First(uint64_t hash) const { return Reduce(hash); }
   size_t Second(uint64_t hash) const { return Reduce(hash * 0x9e3779b97f4a7c15u); }
-  size_t Reduce(uint64_t hash) const {
-    return static_cast<size_t>((hash >> 32) * lines_.size() >> 32);
-  }
+  size_t Reduce(uint64_t hash) const { return static_cast<size_t>((hash >> 32) * lines_.size() >> 32); }
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash) | 1; }
 
   TableMemory<Line> lines_;

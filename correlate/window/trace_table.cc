@@ -5,7 +5,9 @@
 namespace braid::correlate {
 namespace {
 
-size_t RoundUp(size_t n, size_t multiple) { return std::max((n + multiple - 1) / multiple, size_t{1}) * multiple; }
+size_t RoundUp(size_t n, size_t multiple) {
+  return std::max((n + multiple - 1) / multiple, size_t{1}) * multiple;
+}
 
 // Sixteen bits of an ID's high half; 0 only if there is none.
 uint16_t High(uint64_t trace_hi) {
@@ -38,7 +40,8 @@ const Tombstone* TraceTable::FindTombstone(uint64_t hash, uint32_t tenant, const
   const size_t base = TombstoneBucketOf(hash) * kTombstoneBucket;
   for (size_t i = 0; i < kTombstoneBucket; ++i) {
     const Tombstone& stone = tombstones_[base + i];
-    if (stone.trace_lo != trace.lo || stone.tenant != tenant || stone.verdict == Verdict::kUndecided) continue;
+    if (stone.trace_lo != trace.lo || stone.tenant != tenant || stone.verdict == Verdict::kUndecided)
+      continue;
     const uint16_t high = High(trace.hi);
     if (stone.high == high || stone.high == 0 || high == 0) return &stone;
   }

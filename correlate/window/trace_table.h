@@ -15,19 +15,19 @@ enum class Verdict : uint8_t { kUndecided, kKeep, kDrop };
 struct TraceSlot {
   uint64_t trace_hi = 0;
   uint64_t trace_lo = 0;
-  Ordinal head = 0;           // newest Record; 0: the slot is empty
+  Ordinal head = 0;  // newest Record; 0: the slot is empty
   uint32_t tenant = 0;
-  uint32_t opened_tick = 0;   // of the first item
+  uint32_t opened_tick = 0;  // of the first item
   uint32_t spans = 0;
   uint32_t logs = 0;
-  uint32_t pending = 0;       // items whose payload is held
-  uint32_t pending_bytes = 0; // their size, saturating
-  uint32_t root_series = 0;   // 1 + series id of the root (else of the first local root), 0: not seen
+  uint32_t pending = 0;        // items whose payload is held
+  uint32_t pending_bytes = 0;  // their size, saturating
+  uint32_t root_series = 0;    // 1 + series id of the root (else of the first local root), 0: not seen
   Verdict verdict = Verdict::kUndecided;
-  bool error = false;         // an ERROR span or log was seen
-  bool rooted = false;        // a local root was seen, the settle time runs
-  bool true_root = false;     // root_series is of a span without a parent
-  bool short_form = false;    // some item carried only the low half of the ID
+  bool error = false;       // an ERROR span or log was seen
+  bool rooted = false;      // a local root was seen, the settle time runs
+  bool true_root = false;   // root_series is of a span without a parent
+  bool short_form = false;  // some item carried only the low half of the ID
   uint8_t reserved[3] = {};
   uint32_t waiting_logs = 0;  // that the hold queue has
 
@@ -73,11 +73,12 @@ class TraceTable {
   // The slot of a trace, or kNone. It may be dead by now: see `alive` of the caller.
   uint32_t Find(uint64_t hash, uint32_t tenant, const TraceId& trace) const;
 
-  // A fresh slot for a trace that Find() did not find. Dead slots of the bucket become tombstones. In a bucket full
-  // of living traces the one with the oldest Record gives way: `evict(index)` is called before it is reused.
+  // A fresh slot for a trace that Find() did not find. Dead slots of the bucket become tombstones. In a
+  // bucket full of living traces the one with the oldest Record gives way: `evict(index)` is called before it
+  // is reused.
   template <typename Alive, typename Evict>
-  uint32_t Insert(uint64_t hash, uint32_t tenant, const TraceId& trace, uint32_t tick, Ordinal newest, Alive alive,
-                  Evict evict);
+  uint32_t Insert(uint64_t hash, uint32_t tenant, const TraceId& trace, uint32_t tick, Ordinal newest,
+                  Alive alive, Evict evict);
 
   TraceSlot& operator[](uint32_t index) { return slots_[index]; }
   const TraceSlot& operator[](uint32_t index) const { return slots_[index]; }
@@ -109,8 +110,8 @@ class TraceTable {
 };
 
 template <typename Alive, typename Evict>
-uint32_t TraceTable::Insert(uint64_t hash, uint32_t tenant, const TraceId& trace, uint32_t tick, Ordinal newest,
-                            Alive alive, Evict evict) {
+uint32_t TraceTable::Insert(uint64_t hash, uint32_t tenant, const TraceId& trace, uint32_t tick,
+                            Ordinal newest, Alive alive, Evict evict) {
   const size_t base = BucketOf(hash) * kBucket;
   uint32_t place = kNone;
   for (size_t i = 0; i < kBucket && place == kNone; ++i) {

@@ -6,8 +6,8 @@
 namespace braid::correlate {
 namespace {
 
-// Room for traces of six Records and more. With fewer the buckets overflow now and then, and the oldest trace of a bucket
-// gives way to a tombstone before its time.
+// Room for traces of six Records and more. With fewer the buckets overflow now and then, and the oldest trace
+// of a bucket gives way to a tombstone before its time.
 constexpr size_t kRecordsPerTrace = 6;
 
 }  // namespace
@@ -19,7 +19,8 @@ Window::Window(const Epoch& epoch, const Options& options)
       ring_(options.capacity),
       index_(options.capacity),
       traces_(epoch, options.capacity / kRecordsPerTrace, options.tombstones) {
-  if (!std::has_single_bit(options.capacity)) throw std::invalid_argument("window capacity is not a power of two");
+  if (!std::has_single_bit(options.capacity))
+    throw std::invalid_argument("window capacity is not a power of two");
 }
 
 uint32_t Window::TickOf(Ordinal o) const {
@@ -40,7 +41,8 @@ uint32_t Window::TickOf(Ordinal o) const {
 uint32_t Window::horizon_ticks() const {
   // The newest mark at or before the floor is the oldest Record's.
   for (size_t i = 0; i < marks_.size(); ++i) {
-    if (i + 1 == marks_.size() || static_cast<int32_t>(marks_[i + 1].head - floor_) > 0) return tick_ - marks_[i].tick;
+    if (i + 1 == marks_.size() || static_cast<int32_t>(marks_[i + 1].head - floor_) > 0)
+      return tick_ - marks_[i].tick;
   }
   return 0;
 }

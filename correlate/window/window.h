@@ -20,8 +20,8 @@ namespace braid::correlate {
 class Window {
  public:
   struct Options {
-    size_t capacity = 1 << 20;     // Records; a power of two. 62 bytes each, index and traces included
-    size_t tombstones = 1 << 17;   // 24 bytes each
+    size_t capacity = 1 << 20;    // Records; a power of two. 62 bytes each, index and traces included
+    size_t tombstones = 1 << 17;  // 24 bytes each
     uint32_t max_age_ticks = 120 * 1000 / kTickMs;
   };
 
@@ -47,8 +47,9 @@ class Window {
   template <typename Retire>
   void Advance(uint32_t tick, Retire retire);
 
-  // The index key of a span under one form of its trace's ID: both halves take part, so that traces which share
-  // their low half are kept apart. Whoever may meet the 64-bit form of a trace looks under both (Shard does).
+  // The index key of a span under one form of its trace's ID: both halves take part, so that traces which
+  // share their low half are kept apart. Whoever may meet the 64-bit form of a trace looks under both (Shard
+  // does).
   uint64_t SpanHash(const TraceId& trace, uint64_t span) const {
     return Mix64((trace.lo * 0x9e3779b97f4a7c15u) ^ (trace.hi * 0xc2b2ae3d27d4eb4fu) ^ span ^ epoch_.seed);
   }

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "exporters/encode/exposition_negotiation.h"
-#include "gateway/api/trace_view.h"
 #include "gateway/api/gateway_readings.h"
+#include "gateway/api/trace_view.h"
 #include "gateway/version.h"
 
 namespace braid::gateway {
@@ -68,8 +68,9 @@ std::optional<correlate::Selection> ParseOnly(std::string_view only) {
 }
 
 uint64_t UnixNow() {
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count());
 }
 
 }  // namespace
@@ -122,7 +123,8 @@ void Api::Metrics(const Request& request, Responder responder) {
     }
     selection = *parsed;
   }
-  const exporters::NegotiatedExposition format = exporters::NegotiateExposition(request.headers.Get("accept"));
+  const exporters::NegotiatedExposition format =
+      exporters::NegotiateExposition(request.headers.Get("accept"));
   // (std::function wants something copyable.)
   auto reply = std::make_shared<Responder>(std::move(responder));
   backend_.Snapshot([this, selection, format, reply](std::shared_ptr<const GatewaySnapshot> snapshot) {
@@ -161,7 +163,8 @@ void Api::Trace(std::string_view text, Responder responder) {
     if (!body.empty()) {
       reply->Reply(Json(200, std::move(body)));
     } else if (material->open.known) {
-      reply->Reply(JsonError(404, "the trace was seen, but its items have left the store (see store.max_bytes)"));
+      reply->Reply(
+          JsonError(404, "the trace was seen, but its items have left the store (see store.max_bytes)"));
     } else {
       reply->Reply(JsonError(404, "no item of this trace is in the window or the store"));
     }

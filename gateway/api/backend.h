@@ -20,8 +20,8 @@
 
 namespace braid::gateway {
 
-// Everything that is known of the process at about one instant: what /metrics, /api/v1/status and the shutdown
-// log are written from. Each core's part is exact; the cores are asked one after the other.
+// Everything that is known of the process at about one instant: what /metrics, /api/v1/status and the
+// shutdown log are written from. Each core's part is exact; the cores are asked one after the other.
 struct GatewaySnapshot {
   std::vector<CoreSnapshot> cores;
   std::vector<std::string> sinks;  // names by index of the account; the first is internal
@@ -56,7 +56,8 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual void Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) = 0;
-  virtual void FetchTrace(const TraceId& id, std::function<void(std::shared_ptr<const TraceMaterial>)> done) = 0;
+  virtual void FetchTrace(const TraceId& id,
+                          std::function<void(std::shared_ptr<const TraceMaterial>)> done) = 0;
   virtual const correlate::SeriesOwner& series() const = 0;
   virtual const correlate::MetricIngest& ingested() const = 0;
   virtual bool ready() const = 0;

@@ -25,13 +25,17 @@ void ReadWindow(const GatewaySnapshot& s, Readings& r) {
     digest_horizon = std::min(digest_horizon, core.gauges.digest_horizon_ticks);
   }
   r.Gauge("braid_window_records", "Spans and logs that the window remembers.").Add({}, sum.window_records);
-  r.Gauge("braid_window_capacity_records", "Records for which the window has room.").Add({}, sum.window_capacity);
+  r.Gauge("braid_window_capacity_records", "Records for which the window has room.")
+      .Add({}, sum.window_capacity);
   r.Gauge("braid_window_bytes", "Memory of the window's tables when full.").Add({}, sum.window_bytes);
-  r.Gauge("braid_window_horizon_seconds", "How far back joins and duplicate spans are recognised, on the core where it is least.")
+  r.Gauge("braid_window_horizon_seconds",
+          "How far back joins and duplicate spans are recognised, on the core where it is least.")
       .Add({}, Seconds(horizon == ~uint64_t{0} ? 0 : horizon));
-  r.Gauge("braid_window_digest_horizon_seconds", "How far back repeated requests are recognised, on the core where it is least.")
+  r.Gauge("braid_window_digest_horizon_seconds",
+          "How far back repeated requests are recognised, on the core where it is least.")
       .Add({}, Seconds(digest_horizon == ~uint64_t{0} ? 0 : digest_horizon));
-  r.Gauge("braid_window_held_bytes", "Logical bytes of items held for a join or a verdict.").Add({}, sum.pending_bytes);
+  r.Gauge("braid_window_held_bytes", "Logical bytes of items held for a join or a verdict.")
+      .Add({}, sum.pending_bytes);
   r.Gauge("braid_window_waiting_logs", "Logs that wait for their span.").Add({}, sum.waiting_logs);
   r.Gauge("braid_window_open_traces", "Traces without a verdict.").Add({}, sum.open_traces);
   r.Gauge("braid_window_batches", "Requests of which some item is still held.").Add({}, sum.batches);
@@ -60,40 +64,49 @@ void ReadCorrelation(const GatewaySnapshot& s, Readings& r) {
     for (size_t i = 0; i < c.logs_unjoined.size(); ++i) sum.logs_unjoined[i] += c.logs_unjoined[i];
     for (size_t i = 0; i < c.verdicts.size(); ++i) sum.verdicts[i] += c.verdicts[i];
   }
-  auto logs = r.Counter("braid_correlated_logs_total",
-                        "Logs by how they left: joined to their span, or why not. waited says whether they were held.");
+  auto logs = r.Counter(
+      "braid_correlated_logs_total",
+      "Logs by how they left: joined to their span, or why not. waited says whether they were held.");
   logs.Add({{"result", "span"}, {"reason", "span_was_there"}}, sum.logs_joined_at_once);
   logs.Add({{"result", "span"}, {"reason", "span_came"}}, sum.logs_joined_waiting);
   logs.Add({{"result", "none"}, {"reason", "no_context"}}, sum.logs_no_context - sum.logs_bad_id);
   logs.Add({{"result", "none"}, {"reason", "bad_id"}}, sum.logs_bad_id);
   for (size_t i = 1; i < sum.logs_unjoined.size(); ++i) {
-    logs.Add({{"result", "unjoined"}, {"reason", correlate::UnjoinedReasonName(static_cast<correlate::UnjoinedReason>(i))}},
+    logs.Add({{"result", "unjoined"},
+              {"reason", correlate::UnjoinedReasonName(static_cast<correlate::UnjoinedReason>(i))}},
              sum.logs_unjoined[i]);
   }
   r.Counter("braid_join_wait_seconds_total", "Time that joined logs waited for their span, summed.")
       .Add({}, Seconds(sum.join_wait_ticks));
   r.Counter("braid_duplicate_spans_total", "Spans that had arrived before.").Add({}, sum.duplicate_spans);
-  r.Counter("braid_duplicate_requests_total", "Requests' shares of a shard that had arrived before.").Add({}, sum.duplicate_slices);
-  r.Counter("braid_late_spans_total", "Spans that arrived after their trace's verdict.").Add({}, sum.late_spans);
+  r.Counter("braid_duplicate_requests_total", "Requests' shares of a shard that had arrived before.")
+      .Add({}, sum.duplicate_slices);
+  r.Counter("braid_late_spans_total", "Spans that arrived after their trace's verdict.")
+      .Add({}, sum.late_spans);
   auto verdicts = r.Counter("braid_verdicts_total", "Traces decided, by what triggered it.");
   for (size_t i = 0; i < sum.verdicts.size(); ++i) {
     verdicts.Add({{"trigger", correlate::TriggerName(static_cast<correlate::Trigger>(i))}}, sum.verdicts[i]);
   }
-  auto evicted = r.Counter("braid_window_evicted_total", "Living entries of the window that gave way to new ones.");
+  auto evicted =
+      r.Counter("braid_window_evicted_total", "Living entries of the window that gave way to new ones.");
   evicted.Add({{"what", "span_index"}}, sum.index_evicted);
   evicted.Add({{"what", "trace"}}, sum.traces_evicted);
   evicted.Add({{"what", "error_message"}}, sum.notes_dropped);
-  r.Counter("braid_batches_evacuated_total", "Old requests whose last held items were moved together.").Add({}, sum.batches_evacuated);
+  r.Counter("braid_batches_evacuated_total", "Old requests whose last held items were moved together.")
+      .Add({}, sum.batches_evacuated);
   r.Counter("braid_chunks_total", "Chunks of finished telemetry.").Add({}, sum.chunks);
 }
 
 void ReadMemory(const GatewaySnapshot& s, Readings& r) {
-  r.Gauge("braid_memory_budget_bytes", "The configured budget.").Add({}, static_cast<uint64_t>(s.memory_budget));
+  r.Gauge("braid_memory_budget_bytes", "The configured budget.")
+      .Add({}, static_cast<uint64_t>(s.memory_budget));
   auto slabs = r.Gauge("braid_memory_slab_bytes", "Memory of requests and chunks.");
   slabs.Add({{"state", "used"}}, static_cast<uint64_t>(s.slab_used));
   slabs.Add({{"state", "idle"}}, static_cast<uint64_t>(s.slab_idle));
-  r.Gauge("braid_memory_slab_limit_bytes", "Beyond this, requests are refused.").Add({}, static_cast<uint64_t>(s.slab_max));
-  r.Gauge("braid_memory_pressure_level", "0 none, 1 holds are halved, 2 the oldest is decided at once, 3 requests are refused.")
+  r.Gauge("braid_memory_slab_limit_bytes", "Beyond this, requests are refused.")
+      .Add({}, static_cast<uint64_t>(s.slab_max));
+  r.Gauge("braid_memory_pressure_level",
+          "0 none, 1 holds are halved, 2 the oldest is decided at once, 3 requests are refused.")
       .Add({}, static_cast<uint64_t>(s.pressure));
 }
 
@@ -151,15 +164,19 @@ void ReadLanes(const GatewaySnapshot& s, Readings& r) {
   };
   each(r.Gauge("braid_sink_queue_bytes", "Bytes queued for the sink or under way to it."),
        [](const Sum& x) { return x.queued_bytes; });
-  each(r.Gauge("braid_sink_requests_in_flight", "Requests under way."), [](const Sum& x) { return x.in_flight; });
-  each(r.Gauge("braid_sink_oldest_seconds", "Age of the oldest item queued."), [](const Sum& x) { return x.oldest; });
+  each(r.Gauge("braid_sink_requests_in_flight", "Requests under way."),
+       [](const Sum& x) { return x.in_flight; });
+  each(r.Gauge("braid_sink_oldest_seconds", "Age of the oldest item queued."),
+       [](const Sum& x) { return x.oldest; });
   each(r.Gauge("braid_sink_consecutive_failures", "Failures since the last success; 0 is healthy."),
        [](const Sum& x) { return x.failures; });
-  each(r.Counter("braid_sink_requests_total", "Requests sent, repetitions included."), [](const Sum& x) { return x.requests; });
+  each(r.Counter("braid_sink_requests_total", "Requests sent, repetitions included."),
+       [](const Sum& x) { return x.requests; });
   each(r.Counter("braid_sink_retries_total", "Requests sent again."), [](const Sum& x) { return x.retries; });
   each(r.Counter("braid_sink_bisections_total", "Refused requests cut in two to find the bad item."),
        [](const Sum& x) { return x.bisections; });
-  each(r.Counter("braid_sink_sent_bytes_total", "Bytes of telemetry that the receiver took, before compression."),
+  each(r.Counter("braid_sink_sent_bytes_total",
+                 "Bytes of telemetry that the receiver took, before compression."),
        [](const Sum& x) { return x.sent_bytes; });
   each(r.Counter("braid_sink_shed_fields_total", "Fields left out because the receiver takes no more."),
        [](const Sum& x) { return x.shed_fields; });
@@ -171,12 +188,17 @@ void ReadListeners(const GatewaySnapshot& s, Readings& r) {
     for (const auto& [name, stats] : all) family.Add({{"listener", name}}, value(stats));
   };
   using S = ingest::HttpStats;
-  each(r.Counter("braid_listener_connections_total", "Connections accepted."), [](const S& h) { return h.connections_accepted; });
-  each(r.Gauge("braid_listener_connections_open", "Connections open."), [](const S& h) { return h.connections_open; });
-  each(r.Counter("braid_listener_requests_total", "Requests received."), [](const S& h) { return h.requests; });
-  each(r.Counter("braid_listener_received_bytes_total", "Bytes received."), [](const S& h) { return h.bytes_received; });
+  each(r.Counter("braid_listener_connections_total", "Connections accepted."),
+       [](const S& h) { return h.connections_accepted; });
+  each(r.Gauge("braid_listener_connections_open", "Connections open."),
+       [](const S& h) { return h.connections_open; });
+  each(r.Counter("braid_listener_requests_total", "Requests received."),
+       [](const S& h) { return h.requests; });
+  each(r.Counter("braid_listener_received_bytes_total", "Bytes received."),
+       [](const S& h) { return h.bytes_received; });
   each(r.Counter("braid_listener_sent_bytes_total", "Bytes sent."), [](const S& h) { return h.bytes_sent; });
-  const auto refused = r.Counter("braid_listener_refused_total", "Connections and requests turned away, by reason.");
+  const auto refused =
+      r.Counter("braid_listener_refused_total", "Connections and requests turned away, by reason.");
   auto family = refused;
   for (const auto& [name, h] : all) {
     family.Add({{"listener", name}, {"reason", "too_many_connections"}}, h.connections_refused);
@@ -194,7 +216,8 @@ void ReadListeners(const GatewaySnapshot& s, Readings& r) {
 }
 
 void ReadReceiver(const ingest::OtlpReceiver::Stats& stats, Readings& r) {
-  auto requests = r.Counter("braid_receiver_requests_total", "Requests by how they ended, as their sender was told.");
+  auto requests =
+      r.Counter("braid_receiver_requests_total", "Requests by how they ended, as their sender was told.");
   for (size_t t = 0; t < ingest::kOtlpTransports; ++t) {
     for (size_t s = 0; s < kSignals; ++s) {
       for (size_t o = 0; o < ingest::kReceiveOutcomes; ++o) {
@@ -216,8 +239,10 @@ void ReadReceiver(const ingest::OtlpReceiver::Stats& stats, Readings& r) {
     }
   };
   bytes("braid_receiver_bytes_total", "Request bodies as sent.", stats.bytes);
-  bytes("braid_receiver_decompressed_bytes_total", "Request bodies after decompression.", stats.decompressed_bytes);
-  r.Counter("braid_receiver_unknown_path_total", "Requests for no path or method of OTLP.").Add({}, stats.unknown_path);
+  bytes("braid_receiver_decompressed_bytes_total", "Request bodies after decompression.",
+        stats.decompressed_bytes);
+  r.Counter("braid_receiver_unknown_path_total", "Requests for no path or method of OTLP.")
+      .Add({}, stats.unknown_path);
 }
 
 void ReadFilters(const GatewaySnapshot& s, Readings& r) {

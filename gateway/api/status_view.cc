@@ -57,7 +57,8 @@ std::string RenderStatus(const GatewaySnapshot& s) {
     json::object signals;
     for (int signal = 0; signal < kSignals; ++signal) {
       if (!s.sink_takes[sink][static_cast<size_t>(signal)]) continue;
-      signals[SignalName(static_cast<Signal>(signal))] = LedgerJson(s.ledger[sink][static_cast<size_t>(signal)]);
+      signals[SignalName(static_cast<Signal>(signal))] =
+          LedgerJson(s.ledger[sink][static_cast<size_t>(signal)]);
     }
     sinks[s.sinks[sink]] = std::move(signals);
   }
@@ -161,7 +162,8 @@ std::string RenderStatus(const GatewaySnapshot& s) {
   const uint64_t since = store_evicted ? store_horizon : 0;
   out["store"] = {{"bytes", store_bytes},
                   {"items", store_items},
-                  {"horizonSeconds", store_evicted ? Seconds(s.tick - std::min<uint64_t>(since, s.tick)) : s.uptime_seconds}};
+                  {"horizonSeconds",
+                   store_evicted ? Seconds(s.tick - std::min<uint64_t>(since, s.tick)) : s.uptime_seconds}};
   out["series"] = {{"derived", s.series.series}, {"ingested", s.ingested.series}};
   out["lanes"] = std::move(lanes);
   return json::serialize(out);

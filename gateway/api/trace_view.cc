@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "base/wire.h"
-#include "correlate/store/chunk_store.h"
 #include "correlate/model/item.h"
 #include "correlate/model/stamp.h"
+#include "correlate/store/chunk_store.h"
 
 namespace braid::gateway {
 namespace {
@@ -185,7 +185,9 @@ SpanRow SpanOf(const Source& source) {
   for (wire::Cursor c(source.item); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
-      case 2: if (f.bytes.size() == 8) row.id = LoadBigEndian64(f.bytes.data()); break;
+      case 2:
+        if (f.bytes.size() == 8) row.id = LoadBigEndian64(f.bytes.data());
+        break;
       case 3: state = f.bytes; break;
       case 4: row.parent = f.bytes.size() == 8 ? LoadBigEndian64(f.bytes.data()) : 0; break;
       case 5: name = f.bytes; break;
@@ -224,8 +226,10 @@ SpanRow SpanOf(const Source& source) {
 // Why a log is where it is, in words. `state` and `reason` are its stamps.
 std::string ReasonText(const std::string& state, std::string_view reason) {
   if (state == "span") return "its span_id names a span of this trace";
-  if (state == "waiting") return "its span has not arrived yet; it is held until it does, at most for log_hold";
-  const std::string where = state == "trace" ? "its trace was seen, its span was not" : "no span of its trace was seen";
+  if (state == "waiting")
+    return "its span has not arrived yet; it is held until it does, at most for log_hold";
+  const std::string where =
+      state == "trace" ? "its trace was seen, its span was not" : "no span of its trace was seen";
   if (reason == "no_span") return where + ": none arrived while it was held (correlate.log_hold)";
   if (reason == "unsampled") return where + ": its sampled flag is 0, so the sender records no span";
   if (reason == "no_span_id") return where + ": it has a trace_id but no span_id";
@@ -249,7 +253,9 @@ LogRow LogOf(const Source& source) {
       case 2: severity = f.scalar; break;
       case 3: severity_text = f.bytes; break;
       case 5: body = AnyValue(f.bytes, 0); break;
-      case 10: if (f.bytes.size() == 8) row.span = LoadBigEndian64(f.bytes.data()); break;
+      case 10:
+        if (f.bytes.size() == 8) row.span = LoadBigEndian64(f.bytes.data());
+        break;
       case 11: observed = f.scalar; break;
       default: break;
     }
@@ -260,7 +266,10 @@ LogRow LogOf(const Source& source) {
     const json::value* value = attributes.if_contains(key);
     return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
   };
-  row.state = source.stored ? stamp(stamp::kState) : source.joined ? "span" : source.waiting ? "waiting" : "trace";
+  row.state = source.stored    ? stamp(stamp::kState)
+              : source.joined  ? "span"
+              : source.waiting ? "waiting"
+                               : "trace";
   json::object& o = row.object;
   o["timeUnixNano"] = std::to_string(row.time);
   o["severity"] = kSeverities[static_cast<size_t>(SeverityClassOf(severity))];
@@ -319,8 +328,10 @@ std::string RenderTrace(const TraceId& id, const TraceMaterial& material, size_t
   }
   if (spans.empty() && logs.empty()) return {};
 
-  std::stable_sort(spans.begin(), spans.end(), [](const SpanRow& a, const SpanRow& b) { return a.start < b.start; });
-  std::stable_sort(logs.begin(), logs.end(), [](const LogRow& a, const LogRow& b) { return a.time < b.time; });
+  std::stable_sort(spans.begin(), spans.end(),
+                   [](const SpanRow& a, const SpanRow& b) { return a.start < b.start; });
+  std::stable_sort(logs.begin(), logs.end(),
+                   [](const LogRow& a, const LogRow& b) { return a.time < b.time; });
   std::unordered_map<uint64_t, size_t> by_id;
   for (size_t i = 0; i < spans.size(); ++i) by_id.emplace(spans[i].id, i);
   json::array loose;
@@ -344,10 +355,13 @@ std::string RenderTrace(const TraceId& id, const TraceMaterial& material, size_t
     }
   }
   if (missing_parents != 0) {
-    notes.push_back(json::string(std::to_string(missing_parents) + " spans name a parent that has not been seen"));
+    notes.push_back(
+        json::string(std::to_string(missing_parents) + " spans name a parent that has not been seen"));
   }
   if (roots == 0 && !spans.empty()) notes.push_back("the root span has not been seen");
-  if (left_out != 0) notes.push_back(json::string(std::to_string(left_out) + " items are left out: the trace is too large to show"));
+  if (left_out != 0)
+    notes.push_back(
+        json::string(std::to_string(left_out) + " items are left out: the trace is too large to show"));
 
   bool error = material.open.error;
   for (const SpanRow& span : spans) error |= span.object.at("status").get_string() == "error";

@@ -81,8 +81,8 @@ class Core : public correlate::ShardOutput {
 
   CoreSnapshot Snapshot();
 
-  // Whether a lane with on_full: refuse is at its bound; whether one is at half of it, or the inbox at a quarter.
-  // As of the last Tick or CheckLoad(). Any thread.
+  // Whether a lane with on_full: refuse is at its bound; whether one is at half of it, or the inbox at a
+  // quarter. As of the last Tick or CheckLoad(). Any thread.
   bool lane_full() const { return lane_full_.load(std::memory_order_relaxed); }
   bool congested() const { return congested_.load(std::memory_order_relaxed); }
 
@@ -103,8 +103,8 @@ class Core : public correlate::ShardOutput {
   void OnMetrics(SlicePtr slice) override;
 
  private:
-  // A turn folds what had come when it began, so that reading cannot outrun folding, but no more than this: about
-  // 5 ms of work between two looks at the sockets.
+  // A turn folds what had come when it began, so that reading cannot outrun folding, but no more than this:
+  // about 5 ms of work between two looks at the sockets.
   static constexpr size_t kRecordsPerTurn = 64;
   static constexpr size_t kEvacuatePerTick = 64;  // Batches looked at
 

@@ -124,8 +124,8 @@ void MemorySequencer::Control(InboxRecord::Kind kind, uint64_t value) {
       record.sequence = sequence;
       record.value = value;
       // A shard so far behind that even the reserved room is full misses a Tick; the next one carries a later
-      // number, and the fold takes Ticks as "it is now N", so nothing but delay is lost. Pressure and Drain are
-      // repeated by their sender until they take effect.
+      // number, and the fold takes Ticks as "it is now N", so nothing but delay is lost. Pressure and Drain
+      // are repeated by their sender until they take effect.
       inbox->Push(std::move(record));
     }
   }

@@ -52,13 +52,15 @@ class Sequencer {
   // Submit returns, perhaps on another thread (a durable sequencer waits for its disk).
   virtual void Submit(Submission submission, std::function<void(Status)> done) = 0;
 
-  // Whether a request would be refused whatever is in it; then there is no point in decoding it. Counts it if so.
+  // Whether a request would be refused whatever is in it; then there is no point in decoding it. Counts it if
+  // so.
   virtual Status Screen(Signal signal) = 0;
 
   // A request that could not be decoded at all.
   virtual void CountUndecodable(Signal signal) = 0;
 
-  // While `reason` is not null every request is refused with it: a sink that must not lose is full, say. Literals only.
+  // While `reason` is not null every request is refused with it: a sink that must not lose is full, say.
+  // Literals only.
   virtual void Refuse(const char* reason) = 0;
 
   // Control records, to every shard.
@@ -74,8 +76,9 @@ class Sequencer {
 
 // Sequences without a disk: a mutex held for about 0.2 us per request.
 //
-// While the cores are congested (SetCongested) it sequences as ever but answers late, so that senders with a bounded
-// number of requests under way slow down to what is delivered, instead of being refused and sending it all again.
+// While the cores are congested (SetCongested) it sequences as ever but answers late, so that senders with a
+// bounded number of requests under way slow down to what is delivered, instead of being refused and sending
+// it all again.
 class MemorySequencer : public Sequencer {
  public:
   // `wake[i]` is called, outside the lock, when shard i may be asleep; it must be cheap and callable from any

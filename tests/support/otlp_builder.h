@@ -9,7 +9,8 @@
 #include "base/ids.h"
 #include "base/wire.h"
 
-// Small OTLP requests for tests, written field by field (opentelemetry-proto trace.proto, logs.proto, metrics.proto).
+// Small OTLP requests for tests, written field by field (opentelemetry-proto trace.proto, logs.proto,
+// metrics.proto).
 namespace braid::test {
 
 using Attributes = std::vector<std::pair<std::string, std::string>>;

@@ -163,8 +163,12 @@ class ShardHarness {
       shards_[i]->Apply(std::move(record));
     }
   }
-  void SendSpans(std::string_view service, const std::vector<SpanSpec>& spans) { Send(Signal::kTraces, Traces(service, spans)); }
-  void SendLogs(std::string_view service, const std::vector<LogSpec>& logs) { Send(Signal::kLogs, Logs(service, logs)); }
+  void SendSpans(std::string_view service, const std::vector<SpanSpec>& spans) {
+    Send(Signal::kTraces, Traces(service, spans));
+  }
+  void SendLogs(std::string_view service, const std::vector<LogSpec>& logs) {
+    Send(Signal::kLogs, Logs(service, logs));
+  }
 
   // Lets this many milliseconds pass.
   void Pass(uint64_t ms) {

@@ -30,7 +30,8 @@ Journal RandomJournal(uint64_t seed) {
   for (size_t i = 0; i < 80; ++i) {
     const uint64_t trace = 1 + random() % 20;
     if (random() % 3 == 0) {
-      for (uint64_t n = 1 + random() % 60; n > 0; --n) journal.entries.push_back({InboxRecord::Kind::kTick, ++tick, {}, {}});
+      for (uint64_t n = 1 + random() % 60; n > 0; --n)
+        journal.entries.push_back({InboxRecord::Kind::kTick, ++tick, {}, {}});
     } else if (random() % 2 == 0) {
       std::vector<SpanSpec> spans;
       for (uint64_t n = 1 + random() % 8; n > 0; --n) {
@@ -68,7 +69,8 @@ std::vector<uint64_t> Digests(ShardHarness& harness) {
   std::vector<uint64_t> digests;
   for (size_t i = 0; i < harness.shards(); ++i) {
     digests.push_back(harness.shard(i).Digest());
-    for (const ChunkPtr& chunk : harness.out(i).chunks) digests.push_back(std::hash<std::string_view>()(chunk->view()));
+    for (const ChunkPtr& chunk : harness.out(i).chunks)
+      digests.push_back(std::hash<std::string_view>()(chunk->view()));
     digests.push_back(harness.out(i).calls);
   }
   return digests;
@@ -86,8 +88,8 @@ std::vector<uint64_t> FoldOnOneThread(const Journal& journal) {
   return Digests(harness);
 }
 
-// As the gateway does: one producer fills the inboxes in order, each shard's thread empties its own, at random paces, and one of them
-// evacuates besides.
+// As the gateway does: one producer fills the inboxes in order, each shard's thread empties its own, at
+// random paces, and one of them evacuates besides.
 std::vector<uint64_t> FoldOnThreads(const Journal& journal, uint64_t seed) {
   ShardHarness harness(Options(), kShards);
   std::vector<std::unique_ptr<Inbox>> inboxes;

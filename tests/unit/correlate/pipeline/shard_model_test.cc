@@ -13,8 +13,8 @@
 namespace braid::test {
 namespace {
 
-// What a user would say should happen, written down plainly: spans count once; a log is joined if its span is known
-// when it comes or comes within the hold.
+// What a user would say should happen, written down plainly: spans count once; a log is joined if its span is
+// known when it comes or comes within the hold.
 class Model {
  public:
   static constexpr uint64_t kHold = 200;  // ticks
@@ -33,7 +33,8 @@ class Model {
   void Tick() {
     ++now_;
     for (auto& [name, log] : logs_) {
-      if (log.state.empty() && now_ - log.since >= kHold) log.state = traces_.contains(log.trace) ? "trace" : "orphan";
+      if (log.state.empty() && now_ - log.since >= kHold)
+        log.state = traces_.contains(log.trace) ? "trace" : "orphan";
     }
   }
   std::map<std::string, std::string> States() {
@@ -100,12 +101,15 @@ void Play(const std::vector<Event>& events, const std::vector<uint64_t>& gaps) {
   EXPECT_TRUE(harness.shard().idle());
 }
 
-// Scenario: root, child, a log of each and one of neither, in all 120 orders, with gaps that fall within the hold, around the
-// verdict, and beyond both.
-// Guarantees: each log ends as the model says, each span counts and leaves once.
+// Scenario: root, child, a log of each and one of neither, in all 120 orders, with gaps that fall within the
+// hold, around the verdict, and beyond both. Guarantees: each log ends as the model says, each span counts
+// and leaves once.
 TEST(ShardModelTest, AllOrdersOfRootChildAndLogs) {
-  std::vector<Event> events = {
-      {false, 5, 1, ""}, {false, 5, 2, ""}, {true, 5, 1, "of root"}, {true, 5, 2, "of child"}, {true, 5, 3, "of none"}};
+  std::vector<Event> events = {{false, 5, 1, ""},
+                               {false, 5, 2, ""},
+                               {true, 5, 1, "of root"},
+                               {true, 5, 2, "of child"},
+                               {true, 5, 3, "of none"}};
   std::vector<size_t> order = {0, 1, 2, 3, 4};
   do {
     std::vector<Event> arranged;
@@ -137,10 +141,9 @@ TEST(ShardModelTest, RandomHistories) {
   }
 }
 
-// Scenario: random traffic far beyond every bound (a tiny window, a tiny budget), Pressure, evacuation, duplicates,
-// then shutdown.
-// Guarantees: the account balances at every step, and in the end every accepted item has left once or is a counted
-// duplicate.
+// Scenario: random traffic far beyond every bound (a tiny window, a tiny budget), Pressure, evacuation,
+// duplicates, then shutdown. Guarantees: the account balances at every step, and in the end every accepted
+// item has left once or is a counted duplicate.
 TEST(ShardModelTest, NothingIsLostUnderOverload) {
   for (uint64_t seed = 0; seed < 30; ++seed) {
     auto options = ShardHarness::SmallOptions();

@@ -217,7 +217,8 @@ TEST_F(ShardTest, ShortAndLongTraceIdsMeet) {
 }
 
 // Scenario: two traces share the low half of their IDs and reuse a span ID; then each arrives again.
-// Guarantees: they are two traces; neither's span is taken for the other's, and repetitions are still recognised.
+// Guarantees: they are two traces; neither's span is taken for the other's, and repetitions are still
+// recognised.
 TEST_F(ShardTest, TracesThatShareTheirLowHalfAreKeptApart) {
   SpanSpec other = Root();
   other.trace.hi = 0x3333;
@@ -341,12 +342,15 @@ TEST_F(ShardTest, ChunksGroupByResource) {
 // Guarantees: what has not left is found with its state; what has left is not reported twice.
 TEST_F(ShardTest, CollectsWhatHasNotLeft) {
   harness_.SendSpans("shop", {Child()});
-  harness_.SendLogs("shop", {{.trace = kTrace, .span = 1, .body = "waits"}, {.trace = kTrace, .span = 2, .body = "joined"}});
+  harness_.SendLogs("shop", {{.trace = kTrace, .span = 1, .body = "waits"},
+                             {.trace = kTrace, .span = 2, .body = "joined"}});
   const correlate::TraceItems open = harness_.shard().Collect(kTrace);
   EXPECT_TRUE(open.known);
   ASSERT_THAT(open.entries, SizeIs(3));
-  EXPECT_EQ(std::count_if(open.entries.begin(), open.entries.end(), [](const auto& e) { return e.waiting; }), 1);
-  EXPECT_EQ(std::count_if(open.entries.begin(), open.entries.end(), [](const auto& e) { return e.joined; }), 1);
+  EXPECT_EQ(std::count_if(open.entries.begin(), open.entries.end(), [](const auto& e) { return e.waiting; }),
+            1);
+  EXPECT_EQ(std::count_if(open.entries.begin(), open.entries.end(), [](const auto& e) { return e.joined; }),
+            1);
   harness_.Pass(31'000);
   EXPECT_THAT(harness_.shard().Collect(kTrace).entries, IsEmpty());
   EXPECT_FALSE(harness_.shard().Collect({5, 5}).known);
