@@ -69,7 +69,8 @@ std::optional<std::chrono::system_clock::time_point> ParseDate(std::string_view 
   }
   if (!day || !month || !year || !time || *day > 31 || *year < 1970 || *year > 2200) return std::nullopt;
 
-  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(*year)), std::chrono::month(*month),
+  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(*year)),
+                                         std::chrono::month(*month),
                                          std::chrono::day(static_cast<unsigned>(*day))};
   if (!date.ok()) return std::nullopt;
   return std::chrono::sys_days(date) + *time;
@@ -78,12 +79,14 @@ std::optional<std::chrono::system_clock::time_point> ParseDate(std::string_view 
 }  // namespace
 
 nanoseconds FullJitter(nanoseconds min, nanoseconds max, uint32_t attempt, double uniform) {
-  const double doubled = static_cast<double>(min.count()) * static_cast<double>(uint64_t{1} << std::min(attempt - 1, 40u));
+  const double doubled =
+      static_cast<double>(min.count()) * static_cast<double>(uint64_t{1} << std::min(attempt - 1, 40u));
   const double bound = std::min(doubled, static_cast<double>(max.count()));
   return nanoseconds(static_cast<int64_t>(bound * uniform));
 }
 
-std::optional<nanoseconds> ParseRetryAfter(std::string_view value, std::chrono::system_clock::time_point now) {
+std::optional<nanoseconds> ParseRetryAfter(std::string_view value,
+                                           std::chrono::system_clock::time_point now) {
   while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
   while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
   if (const auto count = Number(value)) {

@@ -48,7 +48,8 @@ Result<HttpUrl> ParseHttpUrl(std::string_view url) {
   if (parsed->scheme() != "http" && parsed->scheme() != "https") {
     return InvalidArgument("the URL's scheme must be http or https");
   }
-  if (parsed->has_userinfo()) return InvalidArgument("the URL holds a user name; configure credentials apart from it");
+  if (parsed->has_userinfo())
+    return InvalidArgument("the URL holds a user name; configure credentials apart from it");
   if (parsed->has_fragment()) return InvalidArgument("the URL has a fragment (#)");
   HttpUrl out;
   out.tls = parsed->scheme() == "https";
@@ -97,7 +98,8 @@ Result<std::shared_ptr<const TlsClientContext>> TlsClientContext::Make(const Opt
                           asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 |
                           asio::ssl::context::no_tlsv1_1,
                       error);
-  if (!error) context.set_verify_mode(options.skip_verify ? asio::ssl::verify_none : asio::ssl::verify_peer, error);
+  if (!error)
+    context.set_verify_mode(options.skip_verify ? asio::ssl::verify_none : asio::ssl::verify_peer, error);
   if (error) return Internal("TLS: " + error.message());
   if (!options.ca_pem.empty()) {
     context.add_certificate_authority(asio::buffer(options.ca_pem), error);
@@ -212,8 +214,9 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
   // Wraps a handler: it runs only if the job it was made for is still being worked on.
   template <typename F>
   auto Bind(F f) {
-    return [self = shared_from_this(), turn = turn_, f = std::move(f)](error_code error, auto&&... rest) mutable
-             requires std::invocable<F&, error_code, decltype(rest)...>
+    return
+        [self = shared_from_this(), turn = turn_, f = std::move(f)](error_code error, auto&&... rest) mutable
+      requires std::invocable<F&, error_code, decltype(rest)...>
     {
       if (self->turn_ == turn && self->job_) f(error, std::forward<decltype(rest)>(rest)...);
     };
@@ -230,7 +233,8 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
     const auto client = client_.lock();
     if (!client) return;
     const TimePoint now = std::chrono::steady_clock::now();
-    Arm(std::min(job_->deadline, now + client->options().connect_timeout), "connect " + client->Where() + ": timed out");
+    Arm(std::min(job_->deadline, now + client->options().connect_timeout),
+        "connect " + client->Where() + ": timed out");
     const HttpUrl& server = client->options().server;
     error_code error;
     const auto address = asio::ip::make_address(server.host, error);
@@ -240,28 +244,28 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
       return;
     }
     resolver_.async_resolve(server.host, server.port, Bind([this](error_code failed, auto results) {
-      if (failed) {
-        Fail("resolve", failed);
-      } else {
-        ConnectTo(std::move(results));
-      }
-    }));
+                              if (failed) {
+                                Fail("resolve", failed);
+                              } else {
+                                ConnectTo(std::move(results));
+                              }
+                            }));
   }
 
   void ConnectTo(tcp::resolver::results_type endpoints) {
     asio::async_connect(socket(), std::move(endpoints), Bind([this](error_code error, const tcp::endpoint&) {
-      if (error) {
-        Fail("connect", error);
-        return;
-      }
-      error_code ignored;
-      socket().set_option(tcp::no_delay(true), ignored);
-      if (tls_) {
-        Handshake();
-      } else {
-        Connected();
-      }
-    }));
+                          if (error) {
+                            Fail("connect", error);
+                            return;
+                          }
+                          error_code ignored;
+                          socket().set_option(tcp::no_delay(true), ignored);
+                          if (tls_) {
+                            Handshake();
+                          } else {
+                            Connected();
+                          }
+                        }));
   }
 
   void Handshake() {
@@ -276,14 +280,14 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
     error_code ignored;
     secure_->set_verify_callback(asio::ssl::host_name_verification(name), ignored);
     secure_->async_handshake(asio::ssl::stream_base::client, Bind([this](error_code error) {
-      if (error) {
-        const long verdict = SSL_get_verify_result(secure_->native_handle());
-        Fail("TLS handshake with", error,
-             verdict == X509_V_OK ? "" : X509_verify_cert_error_string(verdict));
-        return;
-      }
-      Connected();
-    }));
+                               if (error) {
+                                 const long verdict = SSL_get_verify_result(secure_->native_handle());
+                                 Fail("TLS handshake with", error,
+                                      verdict == X509_V_OK ? "" : X509_verify_cert_error_string(verdict));
+                                 return;
+                               }
+                               Connected();
+                             }));
   }
 
   void Connected() {
@@ -297,24 +301,27 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
     if (!client) return;
     const Request& request = job_->request;
     Arm(job_->deadline, "no answer from " + client->Where() + " in time");
-    head_ = request.method + " " + request.target + " HTTP/1.1\r\nHost: " + client->options().server.authority + "\r\n";
+    head_ = request.method + " " + request.target +
+            " HTTP/1.1\r\nHost: " + client->options().server.authority + "\r\n";
     for (const auto& [name, value] : request.headers) head_ += name + ": " + value + "\r\n";
     head_ += "Content-Length: " + std::to_string(request.body.size()) + "\r\n\r\n";
     written_ = false;
     write_error_ = {};
     informational_ = 0;
-    const std::array<asio::const_buffer, 2> buffers = {asio::buffer(head_),
-                                                       asio::buffer(request.body.data(), request.body.size())};
-    // The owner is held by the handler too: the bytes are in use until the write has ended, even after the job.
+    const std::array<asio::const_buffer, 2> buffers = {
+        asio::buffer(head_), asio::buffer(request.body.data(), request.body.size())};
+    // The owner is held by the handler too: the bytes are in use until the write has ended, even after the
+    // job.
     WithStream([&](auto& stream) {
       // All that the socket takes at once: Asio's own condition writes 64 KiB a call.
       const auto everything = [](error_code error, size_t) { return error ? size_t{0} : size_t{1} << 30; };
-      asio::async_write(stream, buffers, everything,
-                        [self = shared_from_this(), turn = turn_, owner = request.body_owner](error_code error, size_t) {
-                          if (self->turn_ != turn) return;
-                          self->written_ = !error;
-                          self->write_error_ = error;
-                        });
+      asio::async_write(
+          stream, buffers, everything,
+          [self = shared_from_this(), turn = turn_, owner = request.body_owner](error_code error, size_t) {
+            if (self->turn_ != turn) return;
+            self->written_ = !error;
+            self->write_error_ = error;
+          });
     });
     ReadHeader();
   }
@@ -324,29 +331,32 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
     parser_->header_limit(kMaxHeader);
     parser_->body_limit(boost::none);
     WithStream([this](auto& stream) {
-      http::async_read_header(stream, buffer_, *parser_, Bind([this](error_code error, size_t size) {
-        if (size > 0) answered_ = true;
-        if (error) {
-          NoAnswer(error);
-          return;
-        }
-        const int status = static_cast<int>(parser_->get().result_int());
-        if (status >= 100 && status < 200) {
-          if (status == 101 || ++informational_ > kMaxInformational) {
-            const auto client = client_.lock();
-            const std::string where = client ? client->Where() : "";
-            Finish(Internal("the answer from " + where + " is an unexpected HTTP " + std::to_string(status)), false);
-          } else {
-            ReadHeader();
-          }
-          return;
-        }
-        response_ = {};
-        response_.status = status;
-        response_.content_type = std::string(parser_->get()[http::field::content_type]);
-        response_.retry_after = std::string(parser_->get()[http::field::retry_after]);
-        ReadBody();
-      }));
+      http::async_read_header(
+          stream, buffer_, *parser_, Bind([this](error_code error, size_t size) {
+            if (size > 0) answered_ = true;
+            if (error) {
+              NoAnswer(error);
+              return;
+            }
+            const int status = static_cast<int>(parser_->get().result_int());
+            if (status >= 100 && status < 200) {
+              if (status == 101 || ++informational_ > kMaxInformational) {
+                const auto client = client_.lock();
+                const std::string where = client ? client->Where() : "";
+                Finish(
+                    Internal("the answer from " + where + " is an unexpected HTTP " + std::to_string(status)),
+                    false);
+              } else {
+                ReadHeader();
+              }
+              return;
+            }
+            response_ = {};
+            response_.status = status;
+            response_.content_type = std::string(parser_->get()[http::field::content_type]);
+            response_.retry_after = std::string(parser_->get()[http::field::retry_after]);
+            ReadBody();
+          }));
     });
   }
 
@@ -369,13 +379,13 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
     parser_->get().body().size = response_.body.size() - have;
     WithStream([this](auto& stream) {
       http::async_read(stream, buffer_, *parser_, Bind([this](error_code error, size_t) {
-        response_.body.resize(response_.body.size() - parser_->get().body().size);
-        if (error && error != http::error::need_buffer) {
-          Fail("answer from", error);
-          return;
-        }
-        ReadBody();
-      }));
+                         response_.body.resize(response_.body.size() - parser_->get().body().size);
+                         if (error && error != http::error::need_buffer) {
+                           Fail("answer from", error);
+                           return;
+                         }
+                         ReadBody();
+                       }));
     });
   }
 
@@ -395,7 +405,8 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
       client->Send(std::move(job));
       return;
     }
-    if (error == http::error::end_of_stream || error == http::error::partial_message || error == asio::error::eof) {
+    if (error == http::error::end_of_stream || error == http::error::partial_message ||
+        error == asio::error::eof) {
       if (write_error_) {
         Fail("request to", write_error_);
       } else {
@@ -505,7 +516,8 @@ void HttpClient::Impl::Abandon() {
   for (const auto& connection : std::exchange(idle_, {})) connection->Abandon();
 }
 
-HttpClient::HttpClient(asio::io_context& io, Options options) : impl_(std::make_shared<Impl>(io, std::move(options))) {}
+HttpClient::HttpClient(asio::io_context& io, Options options)
+    : impl_(std::make_shared<Impl>(io, std::move(options))) {}
 
 HttpClient::~HttpClient() { impl_->Abandon(); }
 

@@ -59,8 +59,9 @@ class TlsClientContext {
 // HTTP/1.1 requests to one server, over a few connections that are kept alive.
 //
 // A connection that was idle may have been closed by the server just when a request goes out; such a request
-// is repeated once on a fresh one. Nothing else is repeated here. An answer may come before the request is all
-// written (413): it counts. Host names are resolved on Asio's resolver thread; addresses are used as they are.
+// is repeated once on a fresh one. Nothing else is repeated here. An answer may come before the request is
+// all written (413): it counts. Host names are resolved on Asio's resolver thread; addresses are used as they
+// are.
 //
 // Thread rule: the thread of the io_context, callbacks too.
 // Lifetime: destroying the client abandons its requests; no callback comes any more.
@@ -69,7 +70,7 @@ class TlsClientContext {
 class HttpClient {
  public:
   struct Options {
-    HttpUrl server;  // its target is not used
+    HttpUrl server;                               // its target is not used
     std::shared_ptr<const TlsClientContext> tls;  // REQUIRED if server.tls
     std::string server_name;                      // to verify and announce; empty: server.host
     size_t max_connections = 12;
@@ -82,7 +83,7 @@ class HttpClient {
     std::string target = "/";
     std::vector<std::pair<std::string, std::string>> headers;  // besides Host and Content-Length; valid ones
     std::string_view body;
-    std::shared_ptr<const void> body_owner;  // keeps `body` until the request is over
+    std::shared_ptr<const void> body_owner;                       // keeps `body` until the request is over
     std::chrono::nanoseconds timeout = std::chrono::seconds(10);  // from Send() to the end of the answer
   };
 
@@ -94,8 +95,8 @@ class HttpClient {
     bool truncated = false;  // there was more
   };
 
-  // kUnavailable: not reached, cut off or cancelled; kDeadlineExceeded: timed out; kInternal: the answer is not
-  // HTTP. Messages locate: "connect 127.0.0.1:3100: Connection refused".
+  // kUnavailable: not reached, cut off or cancelled; kDeadlineExceeded: timed out; kInternal: the answer is
+  // not HTTP. Messages locate: "connect 127.0.0.1:3100: Connection refused".
   using Done = std::function<void(Result<Response>)>;
 
   HttpClient(boost::asio::io_context& io, Options options);

@@ -27,7 +27,8 @@ void ForgetEncoding(const Chunk& chunk, std::string_view key) {
   if (found != chunk.encodings.end() && --found->users == 0) chunk.encodings.erase(found);
 }
 
-std::shared_ptr<const Slab> Encoded(const Chunk& chunk, std::string_view key, const std::function<Slab()>& encode) {
+std::shared_ptr<const Slab> Encoded(const Chunk& chunk, std::string_view key,
+                                    const std::function<Slab()>& encode) {
   const auto found = Find(chunk, key);
   if (found != chunk.encodings.end() && found->bytes != nullptr) return found->bytes;
   auto bytes = std::make_shared<const Slab>(encode());

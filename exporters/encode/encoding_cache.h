@@ -22,6 +22,7 @@ void ExpectEncoding(const Chunk& chunk, std::string_view key);
 void ForgetEncoding(const Chunk& chunk, std::string_view key);
 
 // The encoding named `key`; made by `encode` if there is none yet. It is kept only if somebody expects it.
-std::shared_ptr<const Slab> Encoded(const Chunk& chunk, std::string_view key, const std::function<Slab()>& encode);
+std::shared_ptr<const Slab> Encoded(const Chunk& chunk, std::string_view key,
+                                    const std::function<Slab()>& encode);
 
 }  // namespace braid::exporters

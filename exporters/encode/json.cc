@@ -143,13 +143,16 @@ constexpr FieldInfo kArrayFields[] = {{1, "values", Kind::kMessage, kRepeated, &
 constexpr MessageInfo kArray = {kArrayFields};
 constexpr FieldInfo kKeyValueListFields[] = {{1, "values", Kind::kMessage, kRepeated, &kKeyValue}};
 constexpr MessageInfo kKeyValueList = {kKeyValueListFields};
-constexpr FieldInfo kAnyValueFields[] = {
-    {1, "stringValue", Kind::kString, false, nullptr, kOneof}, {2, "boolValue", Kind::kBool, false, nullptr, kOneof},
-    {3, "intValue", Kind::kInt64, false, nullptr, kOneof},     {4, "doubleValue", Kind::kDouble, false, nullptr, kOneof},
-    {5, "arrayValue", Kind::kMessage, false, &kArray, kOneof}, {6, "kvlistValue", Kind::kMessage, false, &kKeyValueList, kOneof},
-    {7, "bytesValue", Kind::kBase64, false, nullptr, kOneof}};
+constexpr FieldInfo kAnyValueFields[] = {{1, "stringValue", Kind::kString, false, nullptr, kOneof},
+                                         {2, "boolValue", Kind::kBool, false, nullptr, kOneof},
+                                         {3, "intValue", Kind::kInt64, false, nullptr, kOneof},
+                                         {4, "doubleValue", Kind::kDouble, false, nullptr, kOneof},
+                                         {5, "arrayValue", Kind::kMessage, false, &kArray, kOneof},
+                                         {6, "kvlistValue", Kind::kMessage, false, &kKeyValueList, kOneof},
+                                         {7, "bytesValue", Kind::kBase64, false, nullptr, kOneof}};
 constexpr MessageInfo kAnyValue = {kAnyValueFields};
-constexpr FieldInfo kKeyValueFields[] = {{1, "key", Kind::kString}, {2, "value", Kind::kMessage, false, &kAnyValue}};
+constexpr FieldInfo kKeyValueFields[] = {{1, "key", Kind::kString},
+                                         {2, "value", Kind::kMessage, false, &kAnyValue}};
 constexpr MessageInfo kKeyValue = {kKeyValueFields};
 
 constexpr FieldInfo kEntityRefFields[] = {{1, "schemaUrl", Kind::kString},
@@ -238,7 +241,8 @@ constexpr FieldInfo kHistogramPointFields[] = {{9, "attributes", Kind::kMessage,
                                                {11, "min", Kind::kDouble},
                                                {12, "max", Kind::kDouble}};
 constexpr MessageInfo kHistogramPoint = {kHistogramPointFields};
-constexpr FieldInfo kBucketsFields[] = {{1, "offset", Kind::kSint32}, {2, "bucketCounts", Kind::kUint64, kRepeated}};
+constexpr FieldInfo kBucketsFields[] = {{1, "offset", Kind::kSint32},
+                                        {2, "bucketCounts", Kind::kUint64, kRepeated}};
 constexpr MessageInfo kBuckets = {kBucketsFields};
 constexpr FieldInfo kExponentialPointFields[] = {{1, "attributes", Kind::kMessage, kRepeated, &kKeyValue},
                                                  {2, "startTimeUnixNano", Kind::kFixed64},
@@ -279,27 +283,29 @@ constexpr FieldInfo kExponentialFields[] = {{1, "dataPoints", Kind::kMessage, kR
 constexpr MessageInfo kExponential = {kExponentialFields};
 constexpr FieldInfo kSummaryFields[] = {{1, "dataPoints", Kind::kMessage, kRepeated, &kSummaryPoint}};
 constexpr MessageInfo kSummary = {kSummaryFields};
-constexpr FieldInfo kMetricFields[] = {{1, "name", Kind::kString},
-                                       {2, "description", Kind::kString},
-                                       {3, "unit", Kind::kString},
-                                       {5, "gauge", Kind::kMessage, false, &kGauge, kOneof},
-                                       {7, "sum", Kind::kMessage, false, &kSum, kOneof},
-                                       {9, "histogram", Kind::kMessage, false, &kHistogram, kOneof},
-                                       {10, "exponentialHistogram", Kind::kMessage, false, &kExponential, kOneof},
-                                       {11, "summary", Kind::kMessage, false, &kSummary, kOneof},
-                                       {12, "metadata", Kind::kMessage, kRepeated, &kKeyValue}};
+constexpr FieldInfo kMetricFields[] = {
+    {1, "name", Kind::kString},
+    {2, "description", Kind::kString},
+    {3, "unit", Kind::kString},
+    {5, "gauge", Kind::kMessage, false, &kGauge, kOneof},
+    {7, "sum", Kind::kMessage, false, &kSum, kOneof},
+    {9, "histogram", Kind::kMessage, false, &kHistogram, kOneof},
+    {10, "exponentialHistogram", Kind::kMessage, false, &kExponential, kOneof},
+    {11, "summary", Kind::kMessage, false, &kSummary, kOneof},
+    {12, "metadata", Kind::kMessage, kRepeated, &kKeyValue}};
 constexpr MessageInfo kMetric = {kMetricFields};
 
-#define BRAID_REQUEST(Name, resources, scopes, items, Item)                                          \
-  constexpr FieldInfo kScope##Name##Fields[] = {{1, "scope", Kind::kMessage, false, &kScope},        \
-                                                {2, items, Kind::kMessage, kRepeated, &Item},        \
-                                                {3, "schemaUrl", Kind::kString}};                    \
-  constexpr MessageInfo kScope##Name = {kScope##Name##Fields};                                       \
-  constexpr FieldInfo kResource##Name##Fields[] = {{1, "resource", Kind::kMessage, false, &kResource}, \
+#define BRAID_REQUEST(Name, resources, scopes, items, Item)                                               \
+  constexpr FieldInfo kScope##Name##Fields[] = {{1, "scope", Kind::kMessage, false, &kScope},             \
+                                                {2, items, Kind::kMessage, kRepeated, &Item},             \
+                                                {3, "schemaUrl", Kind::kString}};                         \
+  constexpr MessageInfo kScope##Name = {kScope##Name##Fields};                                            \
+  constexpr FieldInfo kResource##Name##Fields[] = {{1, "resource", Kind::kMessage, false, &kResource},    \
                                                    {2, scopes, Kind::kMessage, kRepeated, &kScope##Name}, \
-                                                   {3, "schemaUrl", Kind::kString}};                 \
-  constexpr MessageInfo kResource##Name = {kResource##Name##Fields};                                 \
-  constexpr FieldInfo k##Name##RequestFields[] = {{1, resources, Kind::kMessage, kRepeated, &kResource##Name}}; \
+                                                   {3, "schemaUrl", Kind::kString}};                      \
+  constexpr MessageInfo kResource##Name = {kResource##Name##Fields};                                      \
+  constexpr FieldInfo k##Name##RequestFields[] = {                                                        \
+      {1, resources, Kind::kMessage, kRepeated, &kResource##Name}};                                       \
   constexpr MessageInfo k##Name##Request = {k##Name##RequestFields}
 BRAID_REQUEST(Spans, "resourceSpans", "scopeSpans", "spans", kSpan);
 BRAID_REQUEST(Logs, "resourceLogs", "scopeLogs", "logRecords", kLogRecord);
@@ -392,7 +398,8 @@ void ForEachPacked(Kind kind, std::string_view bytes, Each each) {
   }
 }
 
-// One field of a message, all its occurrences: `,"name":value`. The wire may hold them in any order and place.
+// One field of a message, all its occurrences: `,"name":value`. The wire may hold them in any order and
+// place.
 void AppendField(const FieldInfo& info, std::string_view bytes, bool* first, std::string* out, int depth) {
   const wire::Type type = TypeOf(info.kind);
   const auto name = [&] {
@@ -636,7 +643,8 @@ void AppendAnyValueText(std::string_view any_value, std::string* out) {
     *out += field.bytes;
   } else if (field.number == 7) {
     AppendBase64(field.bytes, out);
-  } else if (const double number = std::bit_cast<double>(field.scalar); field.number == 4 && !std::isfinite(number)) {
+  } else if (const double number = std::bit_cast<double>(field.scalar);
+             field.number == 4 && !std::isfinite(number)) {
     *out += std::isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity";
   } else {
     AppendAny(any_value, out, 0);

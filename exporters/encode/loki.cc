@@ -97,7 +97,8 @@ Attribute ReadAttribute(std::string_view key_value) {
 // Attributes of `field` in `message`, in order.
 void ReadAttributes(std::string_view message, uint32_t field, std::vector<Attribute>* out) {
   for (wire::Cursor c(message); c.Next();) {
-    if (c.field().number == field && c.field().type == wire::Type::kBytes) out->push_back(ReadAttribute(c.field().bytes));
+    if (c.field().number == field && c.field().type == wire::Type::kBytes)
+      out->push_back(ReadAttribute(c.field().bytes));
   }
 }
 
@@ -137,8 +138,8 @@ struct Record {
   }
 };
 
-// The latest time of any record of the Chunk, for those that have none: a property of the frozen Chunk, so that a
-// retry and a part of it say the same. 0 if there is none.
+// The latest time of any record of the Chunk, for those that have none: a property of the frozen Chunk, so
+// that a retry and a part of it say the same. 0 if there is none.
 uint64_t LatestTime(const Chunk& chunk) {
   uint64_t latest = 0;
   Record record;
@@ -228,8 +229,9 @@ Source ReadSource(const LokiEncoder::Options& options, const Chunk& chunk, const
       continue;
     }
     if (labels.contains(rule.label)) continue;
-    const auto found = std::find_if(source.resource.begin(), source.resource.end(),
-                                    [&](const Attribute& attribute) { return attribute.key == rule.attribute; });
+    const auto found =
+        std::find_if(source.resource.begin(), source.resource.end(),
+                     [&](const Attribute& attribute) { return attribute.key == rule.attribute; });
     if (found == source.resource.end()) continue;
     std::string value;
     AppendAnyValueText(found->value, &value);
@@ -267,8 +269,8 @@ std::string LabelString(const Source& source, std::string_view severity) {
   return out;
 }
 
-void AppendEntry(const LokiEncoder::Options& options, const Source& source, const Record& record, uint64_t time,
-                 std::string_view line, std::string* out, uint64_t* shed) {
+void AppendEntry(const LokiEncoder::Options& options, const Source& source, const Record& record,
+                 uint64_t time, std::string_view line, std::string* out, uint64_t* shed) {
   wire::Writer writer(out);
   const size_t entry = writer.Begin(2);  // Stream.entries
   const size_t timestamp = writer.Begin(1);
@@ -312,7 +314,8 @@ Result<LokiEncoder> LokiEncoder::Make(Options options) {
   std::vector<std::string_view> labels;
   for (const LabelRule& rule : options.labels) {
     if (!IsLabelName(rule.label)) {
-      return InvalidArgument("labels: '" + rule.label + "' is not a label name (letters, digits and _, no digit first)");
+      return InvalidArgument("labels: '" + rule.label +
+                             "' is not a label name (letters, digits and _, no digit first)");
     }
     if (std::find(labels.begin(), labels.end(), rule.label) == labels.end()) {
       labels.push_back(rule.label);
@@ -320,11 +323,13 @@ Result<LokiEncoder> LokiEncoder::Make(Options options) {
       return InvalidArgument("labels: '" + rule.label + "' cannot be both severity and an attribute");
     }
   }
-  if (labels.size() > kMaxLabels) return InvalidArgument("labels: Loki takes 15, these are " + std::to_string(labels.size()));
+  if (labels.size() > kMaxLabels)
+    return InvalidArgument("labels: Loki takes 15, these are " + std::to_string(labels.size()));
   return LokiEncoder(std::move(options));
 }
 
-LokiEncoder::Output LokiEncoder::Encode(const Chunk& chunk, uint32_t first, uint32_t count, SlabPool& slabs) const {
+LokiEncoder::Output LokiEncoder::Encode(const Chunk& chunk, uint32_t first, uint32_t count,
+                                        SlabPool& slabs) const {
   Output output;
   struct Stream {
     std::string labels;
@@ -370,7 +375,8 @@ LokiEncoder::Output LokiEncoder::Encode(const Chunk& chunk, uint32_t first, uint
         if (known.second) streams.push_back({std::move(labels), {}});
         stream = by_severity.emplace(severity, known.first->second).first;
       }
-      AppendEntry(options_, source, record, time, text, &streams[stream->second].entries, &output.shed_fields);
+      AppendEntry(options_, source, record, time, text, &streams[stream->second].entries,
+                  &output.shed_fields);
       ++output.entries;
     }
   });

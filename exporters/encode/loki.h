@@ -15,10 +15,10 @@ namespace braid::exporters {
 //
 // Labels come from resource attributes and the severity class only, by the configured rules, and name the
 // stream. The line is the body; everything else goes to structured metadata: trace_id, span_id, severity, the
-// stamps, the record's attributes, scope name, and resource attributes that are no label, in this order, names
-// with all but letters, digits and _ replaced by _. Loki takes 128 entries and 64 KiB of it per line; what is beyond is
-// left out, last first, and counted. The same record always becomes the same bytes, so Loki recognises a
-// retry as a duplicate.
+// stamps, the record's attributes, scope name, and resource attributes that are no label, in this order,
+// names with all but letters, digits and _ replaced by _. Loki takes 128 entries and 64 KiB of it per line;
+// what is beyond is left out, last first, and counted. The same record always becomes the same bytes, so Loki
+// recognises a retry as a duplicate.
 //
 // Thread rule: immutable; Encode() on any thread.
 class LokiEncoder {
@@ -36,9 +36,9 @@ class LokiEncoder {
   };
 
   struct Output {
-    Slab body;               // snappy block; nothing if entries is 0
+    Slab body;  // snappy block; nothing if entries is 0
     uint64_t entries = 0;
-    uint64_t too_large = 0;  // records whose line is longer than max_line_bytes
+    uint64_t too_large = 0;    // records whose line is longer than max_line_bytes
     uint64_t unencodable = 0;  // records without any time, in a Chunk where none has one
     uint64_t shed_fields = 0;  // metadata entries left out
   };

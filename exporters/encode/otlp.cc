@@ -9,7 +9,8 @@
 namespace braid::exporters {
 namespace {
 
-// Field numbers are the same for the three signals (opentelemetry-proto trace.proto, logs.proto, metrics.proto).
+// Field numbers are the same for the three signals (opentelemetry-proto trace.proto, logs.proto,
+// metrics.proto).
 constexpr uint32_t kResourceField = 1;  // Export*ServiceRequest.resource_*
 constexpr uint32_t kScopeField = 2;     // Resource*.scope_*
 
@@ -105,7 +106,8 @@ std::string_view OtlpEncodingKey(net::Encoding compression) {
   return "";
 }
 
-Body OtlpBody(const ChunkPtr& chunk, uint32_t first, uint32_t count, net::Encoding compression, SlabPool& slabs) {
+Body OtlpBody(const ChunkPtr& chunk, uint32_t first, uint32_t count, net::Encoding compression,
+              SlabPool& slabs) {
   const bool whole = first == 0 && count == chunk->items.size();
   const bool plain = compression == net::Encoding::kIdentity;
   if (whole && plain) return {chunk->view(), chunk};

@@ -97,7 +97,9 @@ class Lane::Impl : public std::enable_shared_from_this<Lane::Impl> {
   };
 
   TimePoint Now() const { return options_.now ? options_.now() : std::chrono::steady_clock::now(); }
-  double Random() { return options_.random ? options_.random() : std::uniform_real_distribution<double>()(random_); }
+  double Random() {
+    return options_.random ? options_.random() : std::uniform_real_distribution<double>()(random_);
+  }
   nanoseconds Jitter(uint32_t attempt) {
     return net::FullJitter(options_.backoff_min, options_.backoff_max, attempt, Random());
   }
@@ -279,14 +281,11 @@ void Lane::Impl::OnDone(Line& line, Entries::iterator entry, uint64_t generation
   if (!result.message.empty()) NoteError(result.message);
 
   switch (result.kind) {
-    case SendResult::Kind::kDelivered:
-      Delivered(line, entry, result);
-      break;
-    case SendResult::Kind::kRetry:
-      Pause(line, *entry, generation, result);
-      break;
+    case SendResult::Kind::kDelivered: Delivered(line, entry, result); break;
+    case SendResult::Kind::kRetry: Pause(line, *entry, generation, result); break;
     case SendResult::Kind::kFailed:
-      // Perhaps the sink's fault, perhaps an item's: time passes for the one, smaller requests find the other.
+      // Perhaps the sink's fault, perhaps an item's: time passes for the one, smaller requests find the
+      // other.
       Pause(line, *entry, generation, result);
       if (++entry->failed < options_.failed_attempts) break;
       if (entry->piece.count > 1) {
@@ -295,12 +294,8 @@ void Lane::Impl::OnDone(Line& line, Entries::iterator entry, uint64_t generation
         Leave(line, entry, DropReason::kRejected, result.message);
       }
       break;
-    case SendResult::Kind::kRejected:
-      Refused(line, entry, DropReason::kRejected, result.message);
-      break;
-    case SendResult::Kind::kTooLarge:
-      Refused(line, entry, DropReason::kTooLarge, result.message);
-      break;
+    case SendResult::Kind::kRejected: Refused(line, entry, DropReason::kRejected, result.message); break;
+    case SendResult::Kind::kTooLarge: Refused(line, entry, DropReason::kTooLarge, result.message); break;
     case SendResult::Kind::kUnsupported:
       line.failures = 0;
       Leave(line, entry, DropReason::kRejected, result.message);
@@ -339,8 +334,8 @@ void Lane::Impl::Delivered(Line& line, Entries::iterator entry, const SendResult
 
 void Lane::Impl::Pause(Line& line, Entry& entry, uint64_t generation, const SendResult& result) {
   const TimePoint now = Now();
-  const nanoseconds asked = std::clamp(result.retry_after.value_or(nanoseconds(0)), nanoseconds(0),
-                                       options_.retry_after_max);
+  const nanoseconds asked =
+      std::clamp(result.retry_after.value_or(nanoseconds(0)), nanoseconds(0), options_.retry_after_max);
   nanoseconds pause = asked;
   if (generation == line.generation) {
     ++line.generation;

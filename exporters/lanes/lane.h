@@ -25,21 +25,21 @@ namespace braid::exporters {
 // Account: the shard has moved a Chunk's items to `queued` before Push(); the Lane moves each of them on
 // exactly once, to delivered, dead_lettered or dropped{rejected, too_large, encode, queue_full, shutdown}.
 //
-// Failures: a retryable one pauses its signal (full jitter, doubling from `backoff_min` to `backoff_max`, at least
-// what the receiver asked for; one probe at a time until something is taken) and is repeated without limit. A
-// request refused for good is bisected until the bad items are alone; those leave. A retry sends the same
-// item bytes. Signals do not wait for each other.
+// Failures: a retryable one pauses its signal (full jitter, doubling from `backoff_min` to `backoff_max`, at
+// least what the receiver asked for; one probe at a time until something is taken) and is repeated without
+// limit. A request refused for good is bisected until the bad items are alone; those leave. A retry sends the
+// same item bytes. Signals do not wait for each other.
 //
 // Thread rule: the thread of the io_context, including the destructor.
-// Lifetime: io_context, ledger entries and dead letter outlive the Lane. Destroy it after Stop() is done: what
-// is still queued in the destructor is counted as dropped{shutdown}.
-// Bound: Options::max_bytes of Chunk content, or one Chunk larger than that.
+// Lifetime: io_context, ledger entries and dead letter outlive the Lane. Destroy it after Stop() is done:
+// what is still queued in the destructor is counted as dropped{shutdown}. Bound: Options::max_bytes of Chunk
+// content, or one Chunk larger than that.
 class Lane {
  public:
   enum class OnFull : uint8_t {
     kDropOldest,  // the oldest Chunk that is not under way leaves as dropped{queue_full}
-    kRefuse,      // full() turns true, so that the governor refuses new data at the door; the oldest leave only
-                  // if a further `max_bytes` have arrived regardless (what the window still held)
+    kRefuse,  // full() turns true, so that the governor refuses new data at the door; the oldest leave only
+              // if a further `max_bytes` have arrived regardless (what the window still held)
   };
 
   struct Options {
@@ -74,9 +74,9 @@ class Lane {
   };
 
   enum class State : uint8_t {
-    kIdle,      // nothing queued
-    kSending,   // the last request that ended was taken, or none has ended yet
-    kBackoff,   // some signal waits after a failure
+    kIdle,     // nothing queued
+    kSending,  // the last request that ended was taken, or none has ended yet
+    kBackoff,  // some signal waits after a failure
     kStopping,
     kStopped,
   };
@@ -84,16 +84,16 @@ class Lane {
 
   struct Stats {
     State state = State::kIdle;
-    uint64_t queued_bytes = 0;  // including what is under way
-    uint64_t queued_items = 0;  // likewise, in units of the account
-    uint64_t queued_chunks = 0; // Chunks, or parts of one
-    uint32_t in_flight = 0;     // requests
+    uint64_t queued_bytes = 0;               // including what is under way
+    uint64_t queued_items = 0;               // likewise, in units of the account
+    uint64_t queued_chunks = 0;              // Chunks, or parts of one
+    uint32_t in_flight = 0;                  // requests
     std::chrono::nanoseconds oldest_age{0};  // since Push(), of the oldest still queued or under way
-    uint64_t requests = 0;      // sent
-    uint64_t retries = 0;       // of those, repeated after kRetry or kFailed
+    uint64_t requests = 0;                   // sent
+    uint64_t retries = 0;                    // of those, repeated after kRetry or kFailed
     uint64_t bisections = 0;
-    uint64_t sent_bytes = 0;    // Chunk bytes of requests that were taken
-    uint64_t shed_fields = 0;   // SendResult::shed_fields
+    uint64_t sent_bytes = 0;            // Chunk bytes of requests that were taken
+    uint64_t shed_fields = 0;           // SendResult::shed_fields
     uint32_t consecutive_failures = 0;  // of the signal that fares worst
     std::string last_error;             // of the last request that was not taken; stays after recovery
     std::chrono::nanoseconds last_error_age{0};
@@ -102,8 +102,8 @@ class Lane {
   using Ledgers = std::array<LedgerEntry*, kSignals>;
 
   // A null ledger entry means that the sink does not take that signal. `dead_letter` may be null.
-  Lane(boost::asio::io_context& io, const Options& options, std::unique_ptr<Sink> sink, const Ledgers& ledgers,
-       DeadLetter* dead_letter = nullptr);
+  Lane(boost::asio::io_context& io, const Options& options, std::unique_ptr<Sink> sink,
+       const Ledgers& ledgers, DeadLetter* dead_letter = nullptr);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -120,8 +120,9 @@ class Lane {
   // Whether on_full is kRefuse and the queue is at half of its bound: time for senders to slow down.
   bool half_full() const;
 
-  // Goes on sending until everything has left or `deadline`; then drops the rest as dropped{shutdown} and calls
-  // `done` once, never from within. May be called again with an earlier deadline; then each `done` is called.
+  // Goes on sending until everything has left or `deadline`; then drops the rest as dropped{shutdown} and
+  // calls `done` once, never from within. May be called again with an earlier deadline; then each `done` is
+  // called.
   void Stop(std::chrono::steady_clock::time_point deadline, std::function<void()> done);
 
   Stats stats() const;

@@ -47,8 +47,9 @@ struct SendResult {
   // The receiver asked for this pause (RetryInfo, Retry-After).
   std::optional<std::chrono::nanoseconds> retry_after;
 
-  // Only with kDelivered, in units of the account: refused by the receiver (partial_success), larger than what
-  // it takes, not expressible in its format. Their sum is at most Piece::units(); the rest was delivered.
+  // Only with kDelivered, in units of the account: refused by the receiver (partial_success), larger than
+  // what it takes, not expressible in its format. Their sum is at most Piece::units(); the rest was
+  // delivered.
   uint64_t rejected = 0;
   uint64_t too_large = 0;
   uint64_t unencodable = 0;
@@ -70,8 +71,8 @@ class Sink {
   // True where requests of one signal must not overtake each other (Loki: entries of a stream).
   virtual bool ordered() const { return false; }
 
-  // The whole of `chunk` will be sent, perhaps more than once; and will not be any more. Between the two a Sink may
-  // keep an encoding of it on Chunk::encodings, which other Sinks of the core share.
+  // The whole of `chunk` will be sent, perhaps more than once; and will not be any more. Between the two a
+  // Sink may keep an encoding of it on Chunk::encodings, which other Sinks of the core share.
   virtual void Expect(const Chunk& chunk) { static_cast<void>(chunk); }
   virtual void Forget(const Chunk& chunk) { static_cast<void>(chunk); }
 

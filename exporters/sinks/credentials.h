@@ -20,5 +20,4 @@ struct TlsFiles {
 // Reads the configured files. Errors name the key and the file.
 Result<TlsFiles> ReadTlsFiles(const SinkConfig::Tls& tls);
 
-
 }  // namespace braid::exporters

@@ -26,7 +26,8 @@ class AppendFile {
  public:
   // "-" is standard output.
   static Result<std::unique_ptr<AppendFile>> Open(const std::string& path) {
-    if (path == "-") return std::unique_ptr<AppendFile>(new AppendFile(STDOUT_FILENO, "standard output", false));
+    if (path == "-")
+      return std::unique_ptr<AppendFile>(new AppendFile(STDOUT_FILENO, "standard output", false));
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (fd < 0) return InvalidArgument("open " + path + ": " + std::strerror(errno));
     return std::unique_ptr<AppendFile>(new AppendFile(fd, path, true));
@@ -98,7 +99,9 @@ class FileSink final : public Sink {
   void Send(Piece piece, Done done) override {
     text_.clear();
     switch (shared_.config().file_format) {
-      case SinkConfig::FileFormat::kJsonLines: AppendJsonLines(*piece.chunk, piece.first, piece.count, &text_); break;
+      case SinkConfig::FileFormat::kJsonLines:
+        AppendJsonLines(*piece.chunk, piece.first, piece.count, &text_);
+        break;
       case SinkConfig::FileFormat::kOtlpJson: AppendOtlpJsonLine(piece, slabs_, &text_); break;
     }
     SendResult result;
@@ -121,7 +124,9 @@ class FileSink final : public Sink {
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-std::unique_ptr<Sink> FileShared::NewSink(asio::io_context& io) { return std::make_unique<FileSink>(*this, io); }
+std::unique_ptr<Sink> FileShared::NewSink(asio::io_context& io) {
+  return std::make_unique<FileSink>(*this, io);
+}
 
 class FileDeadLetter final : public DeadLetter {
  public:

@@ -116,7 +116,9 @@ SendResult NotTaken(std::string_view sink, const net::HttpClient::Response& resp
 class OtlpHttpSink final : public Sink {
  public:
   OtlpHttpSink(const HttpShared& shared, asio::io_context& io)
-      : shared_(shared), encoding_(EncodingOf(shared.config().compression)), clients_(shared.NewClients(io)) {}
+      : shared_(shared),
+        encoding_(EncodingOf(shared.config().compression)),
+        clients_(shared.NewClients(io)) {}
 
   void Expect(const Chunk& chunk) override {
     if (encoding_ != net::Encoding::kIdentity) ExpectEncoding(chunk, OtlpEncodingKey(encoding_));
@@ -136,7 +138,8 @@ class OtlpHttpSink final : public Sink {
             done(NotAnswered(name, response.status()));
           } else if (response->status >= 200 && response->status < 300) {
             // Anything but protobuf says nothing about refused items.
-            const bool otlp = response->content_type.starts_with("application/x-protobuf") && !response->truncated;
+            const bool otlp =
+                response->content_type.starts_with("application/x-protobuf") && !response->truncated;
             done(otlp ? ReadOtlpResponse(name, response->body) : SendResult{});
           } else {
             done(NotTaken(name, *response));
@@ -178,7 +181,8 @@ class LokiSink final : public Sink {
     taken.shed_fields = output.shed_fields;
     if (output.too_large > 0) {
       taken.message = "sink " + shared_.config().name + ": " + std::to_string(output.too_large) +
-                      " lines are longer than " + std::to_string(shared_.config().loki_max_line_bytes) + " bytes";
+                      " lines are longer than " + std::to_string(shared_.config().loki_max_line_bytes) +
+                      " bytes";
     }
     if (output.entries == 0) {  // Loki answers 422 to an empty request.
       asio::post(io_, [weak = std::weak_ptr<bool>(alive_), taken = std::move(taken), done = std::move(done)] {
@@ -266,8 +270,8 @@ Result<Checked> Check(const SinkConfig& config, std::string_view loki_path) {
     }
     needs_tls = needs_tls || url->tls;
     size_t client = 0;
-    while (client < out.servers.size() && (out.servers[client].authority != url->authority ||
-                                           out.servers[client].tls != url->tls)) {
+    while (client < out.servers.size() &&
+           (out.servers[client].authority != url->authority || out.servers[client].tls != url->tls)) {
       ++client;
     }
     if (client == out.servers.size()) out.servers.push_back(*url);
@@ -321,9 +325,9 @@ Result<std::unique_ptr<SinkShared>> MakeOtlpHttp(SinkConfig config, std::unique_
   if (encoding != net::Encoding::kIdentity) {
     checked->headers.emplace_back("Content-Encoding", net::EncodingName(encoding));
   }
-  return std::unique_ptr<SinkShared>(new OtlpHttpShared(std::move(config), std::move(dead_letter), slabs,
-                                                        std::move(checked->targets), std::move(checked->servers),
-                                                        std::move(checked->tls), std::move(checked->headers)));
+  return std::unique_ptr<SinkShared>(
+      new OtlpHttpShared(std::move(config), std::move(dead_letter), slabs, std::move(checked->targets),
+                         std::move(checked->servers), std::move(checked->tls), std::move(checked->headers)));
 }
 
 Result<std::unique_ptr<SinkShared>> MakeLoki(SinkConfig config, std::unique_ptr<DeadLetter> dead_letter,
@@ -344,9 +348,9 @@ Result<std::unique_ptr<SinkShared>> MakeLoki(SinkConfig config, std::unique_ptr<
   }
   Result<LokiEncoder> encoder = LokiEncoder::Make(std::move(options));
   if (!encoder.ok()) return encoder.status();
-  return std::unique_ptr<SinkShared>(new LokiShared(std::move(*encoder), std::move(config), std::move(dead_letter),
-                                                    slabs, std::move(checked->targets), std::move(checked->servers),
-                                                    std::move(checked->tls), std::move(checked->headers)));
+  return std::unique_ptr<SinkShared>(new LokiShared(
+      std::move(*encoder), std::move(config), std::move(dead_letter), slabs, std::move(checked->targets),
+      std::move(checked->servers), std::move(checked->tls), std::move(checked->headers)));
 }
 
 }  // namespace braid::exporters

@@ -86,10 +86,12 @@ struct Call {
     if (code != GRPC_STATUS_OK) {
       std::string_view details;
       for (size_t i = 0; i < trailing.count; ++i) {
-        if (View(trailing.metadata[i].key) == "grpc-status-details-bin") details = View(trailing.metadata[i].value);
+        if (View(trailing.metadata[i].key) == "grpc-status-details-bin")
+          details = View(trailing.metadata[i].value);
       }
-      const Code known = code > GRPC_STATUS_OK && code <= GRPC_STATUS_UNAUTHENTICATED ? static_cast<Code>(code)
-                                                                                      : Code::kUnknown;
+      const Code known = code > GRPC_STATUS_OK && code <= GRPC_STATUS_UNAUTHENTICATED
+                             ? static_cast<Code>(code)
+                             : Code::kUnknown;
       return ReadGrpcError(sink, known, View(message), details);
     }
     grpc_byte_buffer_reader reader;
@@ -196,10 +198,10 @@ class GrpcSink final : public Sink {
     call->id = port_->next_id++;
     call->request = Request(piece);
     const gpr_timespec timeout = gpr_time_from_nanos(shared_.config().timeout.count(), GPR_TIMESPAN);
-    call->call = grpc_channel_create_registered_call(
-        channel_, nullptr, GRPC_PROPAGATE_DEFAULTS, shared_.queue(),
-        methods_[static_cast<size_t>(piece.chunk->signal)], gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), timeout),
-        nullptr);
+    call->call =
+        grpc_channel_create_registered_call(channel_, nullptr, GRPC_PROPAGATE_DEFAULTS, shared_.queue(),
+                                            methods_[static_cast<size_t>(piece.chunk->signal)],
+                                            gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), timeout), nullptr);
     port_->dones.emplace(call->id, std::move(done));
     {
       MutexLock lock(port_->mutex);
@@ -245,7 +247,8 @@ class GrpcSink final : public Sink {
   void NotStarted(Call* call, grpc_call_error error) {
     SendResult result;
     result.kind = SendResult::Kind::kFailed;
-    result.message = "sink " + shared_.config().name + ": gRPC did not start a call, error " + std::to_string(error);
+    result.message =
+        "sink " + shared_.config().name + ": gRPC did not start a call, error " + std::to_string(error);
     MutexLock lock(port_->mutex);
     port_->calls.erase(call->id);
     grpc_call_unref(call->call);
@@ -270,7 +273,9 @@ class GrpcSink final : public Sink {
   std::array<void*, kSignals> methods_ = {};
 };
 
-std::unique_ptr<Sink> GrpcShared::NewSink(asio::io_context& io) { return std::make_unique<GrpcSink>(*this, io); }
+std::unique_ptr<Sink> GrpcShared::NewSink(asio::io_context& io) {
+  return std::make_unique<GrpcSink>(*this, io);
+}
 
 grpc_channel* GrpcShared::NewChannel() const {
   const auto integer = [](const char* key, int value) {
@@ -285,7 +290,8 @@ grpc_channel* GrpcShared::NewChannel() const {
       integer(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 30'000),
       integer(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 250),
       integer(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-              static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(config().connect_timeout).count())),
+              static_cast<int>(
+                  std::chrono::duration_cast<std::chrono::milliseconds>(config().connect_timeout).count())),
       integer(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000),
       integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000),
       integer(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
@@ -348,7 +354,8 @@ Result<std::unique_ptr<SinkShared>> MakeOtlpGrpc(SinkConfig config, std::unique_
     return InvalidArgument("compression: gRPC has none or gzip, not zstd");
   }
   if (config.tls.insecure_skip_verify) {
-    return InvalidArgument("tls.insecure_skip_verify: not for OTLP/gRPC; name the receiver's CA in tls.ca_file");
+    return InvalidArgument(
+        "tls.insecure_skip_verify: not for OTLP/gRPC; name the receiver's CA in tls.ca_file");
   }
 
   std::string target = config.endpoint;
@@ -380,8 +387,8 @@ Result<std::unique_ptr<SinkShared>> MakeOtlpGrpc(SinkConfig config, std::unique_
       return files.status();
     }
     grpc_ssl_pem_key_cert_pair pair = {files->key.c_str(), files->certificate.c_str()};
-    credentials =
-        grpc_ssl_credentials_create_ex(files->ca.c_str(), files->key.empty() ? nullptr : &pair, nullptr, nullptr);
+    credentials = grpc_ssl_credentials_create_ex(files->ca.c_str(), files->key.empty() ? nullptr : &pair,
+                                                 nullptr, nullptr);
   } else {
     credentials = grpc_insecure_credentials_create();
   }

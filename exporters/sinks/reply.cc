@@ -41,7 +41,8 @@ Kind KindOf(Code code, bool has_retry_info, std::string_view message) {
     case Code::kPermissionDenied: return Kind::kRetry;
     case Code::kResourceExhausted:
       if (has_retry_info) return Kind::kRetry;
-      // gRPC's own wording in every language. Otherwise it may mean "too large" or "memory is short just now".
+      // gRPC's own wording in every language. Otherwise it may mean "too large" or "memory is short just
+      // now".
       return message.find("larger than max") != std::string_view::npos ? Kind::kTooLarge : Kind::kFailed;
     case Code::kUnimplemented: return Kind::kUnsupported;
     case Code::kInvalidArgument:
@@ -130,7 +131,8 @@ RpcStatus ReadRpcStatus(std::string_view bytes) {
   return status;
 }
 
-SendResult ReadGrpcError(std::string_view sink, Code code, std::string_view message, std::string_view details) {
+SendResult ReadGrpcError(std::string_view sink, Code code, std::string_view message,
+                         std::string_view details) {
   const RpcStatus status = ReadRpcStatus(details);
   SendResult result;
   result.kind = KindOf(code, status.retry_delay.has_value(), message);
@@ -150,7 +152,8 @@ SendResult ReadOtlpResponse(std::string_view sink, std::string_view body) {
         const int64_t rejected = static_cast<int64_t>(partial.field().scalar);
         result.rejected = rejected > 0 ? static_cast<uint64_t>(rejected) : 0;
       }
-      if (partial.field().number == 2 && partial.field().type == wire::Type::kBytes) text = partial.field().bytes;
+      if (partial.field().number == 2 && partial.field().type == wire::Type::kBytes)
+        text = partial.field().bytes;
     }
   }
   if (!response.ok()) {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <cstdint>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,8 +11,8 @@
 
 namespace braid::exporters {
 
-// What a receiver answers is read here, in one place for all sinks, into a SendResult (protocols.md 1.1: which
-// codes may be retried). Answers are untrusted: everything is bounded and nothing is assumed to parse.
+// What a receiver answers is read here, in one place for all sinks, into a SendResult (protocols.md 1.1:
+// which codes may be retried). Answers are untrusted: everything is bounded and nothing is assumed to parse.
 
 // No answer is read beyond this.
 constexpr size_t kMaxReply = 64 << 10;
@@ -22,7 +22,8 @@ std::string QuoteReply(std::string_view text);
 
 // `code`, `message` and the serialised google.rpc.Status of `grpc-status-details-bin` (may be empty).
 // REQUIRES: code is not kOk.
-SendResult ReadGrpcError(std::string_view sink, Code code, std::string_view message, std::string_view details);
+SendResult ReadGrpcError(std::string_view sink, Code code, std::string_view message,
+                         std::string_view details);
 
 // The serialised Export*ServiceResponse of a successful call.
 SendResult ReadOtlpResponse(std::string_view sink, std::string_view body);

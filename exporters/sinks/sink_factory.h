@@ -53,15 +53,16 @@ struct SinkConfig {
   std::string bearer_token;
 
   struct Tls {
-    bool enabled = false;     // also turned on by an https:// endpoint
-    std::string ca_file;      // PEM; empty: the system's
-    std::string cert_file;    // PEM, with key_file: client certificate
+    bool enabled = false;   // also turned on by an https:// endpoint
+    std::string ca_file;    // PEM; empty: the system's
+    std::string cert_file;  // PEM, with key_file: client certificate
     std::string key_file;
     std::string server_name;  // to verify and send (SNI) instead of the endpoint's host
     bool insecure_skip_verify = false;
   } tls;
 
-  Compression compression = Compression::kNone;  // kOtlpGrpc: none or gzip; ignored by Loki (always snappy) and files
+  Compression compression =
+      Compression::kNone;  // kOtlpGrpc: none or gzip; ignored by Loki (always snappy) and files
   std::chrono::nanoseconds timeout = std::chrono::seconds(10);  // of one request, from start to answer
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);
 
@@ -103,8 +104,8 @@ class SinkShared {
   // One core's end. `io` is that core's loop, run by one thread.
   virtual std::unique_ptr<Sink> NewSink(boost::asio::io_context& io) = 0;
 
-  // A Lane over NewSink() with the configured queue and dead letter. Entries of signals that the sink does not
-  // take are ignored.
+  // A Lane over NewSink() with the configured queue and dead letter. Entries of signals that the sink does
+  // not take are ignored.
   std::unique_ptr<Lane> NewLane(boost::asio::io_context& io, const Lane::Ledgers& ledgers);
 
  protected:

@@ -12,8 +12,8 @@
 
 namespace braid::test {
 
-// A Chunk over an Export request whose resources and scopes come before their contents. Several requests may be
-// appended to one another first: protobuf concatenates.
+// A Chunk over an Export request whose resources and scopes come before their contents. Several requests may
+// be appended to one another first: protobuf concatenates.
 inline ChunkPtr MakeChunk(Signal signal, std::string_view request, SlabPool& slabs) {
   auto chunk = std::make_shared<Chunk>();
   chunk->signal = signal;
@@ -70,7 +70,10 @@ inline ChunkPtr SpanChunk(size_t count, SlabPool& slabs, const std::string& pref
 inline ChunkPtr LogChunk(size_t count, SlabPool& slabs) {
   std::vector<LogSpec> logs;
   for (size_t i = 0; i < count; ++i) {
-    logs.push_back({.trace = {1, i + 1}, .span = i + 1, .body = "line " + std::to_string(i), .time_ns = 1'700'000'000'000'000'000 + i});
+    logs.push_back({.trace = {1, i + 1},
+                    .span = i + 1,
+                    .body = "line " + std::to_string(i),
+                    .time_ns = 1'700'000'000'000'000'000 + i});
   }
   return MakeChunk(Signal::kLogs, Logs("shop", logs), slabs);
 }

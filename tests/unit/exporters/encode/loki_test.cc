@@ -23,7 +23,9 @@ constexpr uint64_t kTime = 1'700'000'000'123'456'789;
 class LokiTest : public testing::Test {
  protected:
   // The encoder's output as generated protobuf reads it.
-  PushRequest Push(const ChunkPtr& chunk) { return Push(chunk, 0, static_cast<uint32_t>(chunk->items.size())); }
+  PushRequest Push(const ChunkPtr& chunk) {
+    return Push(chunk, 0, static_cast<uint32_t>(chunk->items.size()));
+  }
   PushRequest Push(const ChunkPtr& chunk, uint32_t first, uint32_t count) {
     auto encoder = LokiEncoder::Make(options_);
     EXPECT_TRUE(encoder.ok());
@@ -55,10 +57,14 @@ class LokiTest : public testing::Test {
 };
 
 // Scenario: one stamped log with trace context and attributes.
-// Guarantees: labels from the resource only; time, line and metadata as they were, IDs in hex, stamps before attributes,
-// names with underscores.
+// Guarantees: labels from the resource only; time, line and metadata as they were, IDs in hex, stamps before
+// attributes, names with underscores.
 TEST_F(LokiTest, EncodesOneEntry) {
-  const auto request = Push(Chunk({{.trace = {0xab, 0xcd}, .span = 0xef, .severity = 17, .body = "it broke", .time_ns = kTime,
+  const auto request = Push(Chunk({{.trace = {0xab, 0xcd},
+                                    .span = 0xef,
+                                    .severity = 17,
+                                    .body = "it broke",
+                                    .time_ns = kTime,
                                     .attributes = {{"http.status-code", "500"}, {"span.name", "GET /"}}}}));
   ASSERT_EQ(request.streams_size(), 1);
   EXPECT_EQ(request.streams(0).labels(), "{service_name=\"shop\"}");
@@ -67,17 +73,20 @@ TEST_F(LokiTest, EncodesOneEntry) {
   EXPECT_EQ(entry.timestamp().seconds(), 1'700'000'000);
   EXPECT_EQ(entry.timestamp().nanos(), 123'456'789);
   EXPECT_EQ(entry.line(), "it broke");
-  EXPECT_THAT(Metadata(entry),
-              ElementsAre(Pair("trace_id", "00000000000000ab00000000000000cd"), Pair("span_id", "00000000000000ef"),
-                          Pair("severity", "error"), Pair("severity_number", "17"), Pair("span_name", "GET /"),
-                          Pair("http_status_code", "500"), Pair("scope_name", "test")));
+  EXPECT_THAT(Metadata(entry), ElementsAre(Pair("trace_id", "00000000000000ab00000000000000cd"),
+                                           Pair("span_id", "00000000000000ef"), Pair("severity", "error"),
+                                           Pair("severity_number", "17"), Pair("span_name", "GET /"),
+                                           Pair("http_status_code", "500"), Pair("scope_name", "test")));
 }
 
 // Scenario: logs of three services, one named twice in the chunk, and severity as a label.
-// Guarantees: one stream for each set of labels; entries of a stream in the chunk's order; labels sorted and quoted.
+// Guarantees: one stream for each set of labels; entries of a stream in the chunk's order; labels sorted and
+// quoted.
 TEST_F(LokiTest, GroupsByStreamInOrder) {
   const std::string a = test::Logs("a", {{.body = "a1"}, {.body = "a2"}});
-  const std::string b = test::Logs("b\"\\\n", {{.severity = 17, .body = "b1"}, {.severity = 9, .body = "b2"}, {.severity = 18, .body = "b3"}});
+  const std::string b = test::Logs(
+      "b\"\\\n",
+      {{.severity = 17, .body = "b1"}, {.severity = 9, .body = "b2"}, {.severity = 18, .body = "b3"}});
   const std::string a2 = test::Logs("a", {{.body = "a3"}});
   const auto chunk = test::MakeChunk(Signal::kLogs, a + b + a2, slabs_);
   auto request = Push(chunk);
@@ -128,8 +137,8 @@ TEST_F(LokiTest, LinesFromOtherBodies) {
   EXPECT_THAT(LinesOf(request.streams(0)), ElementsAre("{\"a\":\"x\\\"y\",\"n\":-7}", "1.5", ""));
 }
 
-// Scenario: 200 attributes on one log, 70 KB in one attribute of another, two attributes that become one name.
-// Guarantees: 128 entries and 64 KiB at most; IDs and stamps survive; what is left out is counted.
+// Scenario: 200 attributes on one log, 70 KB in one attribute of another, two attributes that become one
+// name. Guarantees: 128 entries and 64 KiB at most; IDs and stamps survive; what is left out is counted.
 TEST_F(LokiTest, ShedsMetadataBeyondLokisLimits) {
   test::Attributes many;
   for (int i = 0; i < 200; ++i) many.emplace_back("key" + std::to_string(i), "v");
@@ -141,10 +150,13 @@ TEST_F(LokiTest, ShedsMetadataBeyondLokisLimits) {
   EXPECT_EQ(metadata[4].first, "trace_error");
   EXPECT_EQ(output_.shed_fields, 5u + 200 + 1 - 128);  // 5 of our own, the attributes, the scope
 
-  request = Push(Chunk({{.trace = {1, 2}, .span = 3, .time_ns = kTime,
+  request = Push(Chunk({{.trace = {1, 2},
+                         .span = 3,
+                         .time_ns = kTime,
                          .attributes = {{"big", std::string(70'000, 'x')}, {"small", "y"}}}}));
   size_t bytes = 0;
-  for (const auto& [name, value] : Metadata(request.streams(0).entries(0))) bytes += name.size() + value.size();
+  for (const auto& [name, value] : Metadata(request.streams(0).entries(0)))
+    bytes += name.size() + value.size();
   EXPECT_LE(bytes, 65'536u);
   EXPECT_THAT(Metadata(request.streams(0).entries(0)), testing::Contains(Pair("small", "y")));
   EXPECT_EQ(output_.shed_fields, 1u);
@@ -156,8 +168,8 @@ TEST_F(LokiTest, ShedsMetadataBeyondLokisLimits) {
 }
 
 // Scenario: a line beyond the limit among good ones; a chunk with records without time.
-// Guarantees: too long lines are counted and the rest sent; a record without time takes the chunk's latest, the same in a
-// part of the chunk; where none has a time they are counted.
+// Guarantees: too long lines are counted and the rest sent; a record without time takes the chunk's latest,
+// the same in a part of the chunk; where none has a time they are counted.
 TEST_F(LokiTest, CountsWhatCannotBeSent) {
   options_.max_line_bytes = 10;
   auto request = Push(Chunk({{.body = "ok"}, {.body = "eleven bytes"}, {.body = "ten bytes!"}}));
@@ -168,7 +180,8 @@ TEST_F(LokiTest, CountsWhatCannotBeSent) {
   const auto chunk = Chunk({{.body = "a", .time_ns = 0}, {.body = "b", .time_ns = kTime}});
   request = Push(chunk);
   EXPECT_EQ(request.streams(0).entries(0).timestamp().nanos(), 123'456'789);
-  EXPECT_EQ(Push(chunk, 0, 1).streams(0).entries(0).SerializeAsString(), request.streams(0).entries(0).SerializeAsString());
+  EXPECT_EQ(Push(chunk, 0, 1).streams(0).entries(0).SerializeAsString(),
+            request.streams(0).entries(0).SerializeAsString());
   Push(Chunk({{.time_ns = 0}, {.time_ns = 0}}));
   EXPECT_EQ(output_.unencodable, 2u);
   EXPECT_EQ(output_.entries, 0u);

@@ -15,8 +15,8 @@ namespace {
 using testing::ElementsAre;
 
 // Scenario: every sub-range of a chunk with two services, one of them in two scopes.
-// Guarantees: what is rebuilt parses to the same resources and scopes with exactly the range's items, and a whole range
-// equals the chunk's own content.
+// Guarantees: what is rebuilt parses to the same resources and scopes with exactly the range's items, and a
+// whole range equals the chunk's own content.
 TEST(EncodeOtlpTest, RebuildsAnyRange) {
   SlabPool slabs{SlabPool::Options{}};
   std::string two_scopes;
@@ -40,9 +40,11 @@ TEST(EncodeOtlpTest, RebuildsAnyRange) {
     }
     w.End(rs);
   }
-  const auto chunk = test::MakeChunk(
-      Signal::kTraces, test::Traces("a", {{.trace = {1, 1}, .span = 1, .name = "a1"}, {.trace = {1, 2}, .span = 2, .name = "a2"}}) + two_scopes,
-      slabs);
+  const auto chunk = test::MakeChunk(Signal::kTraces,
+                                     test::Traces("a", {{.trace = {1, 1}, .span = 1, .name = "a1"},
+                                                        {.trace = {1, 2}, .span = 2, .name = "a2"}}) +
+                                         two_scopes,
+                                     slabs);
   const uint32_t n = static_cast<uint32_t>(chunk->items.size());
   ASSERT_EQ(n, 6u);
   const auto all = test::ItemNames(*chunk, 0, n);
@@ -116,9 +118,9 @@ TEST(JsonTest, Scalars) {
   EXPECT_EQ(doubles, "0.1 1e+300 -0 ");
 }
 
-// Scenario: a metrics request with every kind of point, packed and unpacked numbers, written by generated protobuf.
-// Guarantees: OTLP JSON that protobuf's own JSON parser reads back to the same message (IDs aside, which OTLP writes in
-// hex).
+// Scenario: a metrics request with every kind of point, packed and unpacked numbers, written by generated
+// protobuf. Guarantees: OTLP JSON that protobuf's own JSON parser reads back to the same message (IDs aside,
+// which OTLP writes in hex).
 TEST(JsonTest, OtlpJsonAgreesWithProtobuf) {
   oracle::ExportMetricsServiceRequest request;
   auto* scope = request.add_resource_metrics()->add_scope_metrics();
@@ -161,8 +163,10 @@ TEST(JsonTest, OtlpJsonOfSpans) {
   std::string json;
   AppendOtlpJson(Signal::kTraces, test::Traces("a", {{.trace = {1, 2}, .span = 3, .name = "op"}}), &json);
   EXPECT_EQ(json,
-            "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"a\"}}]},"
-            "\"scopeSpans\":[{\"scope\":{\"name\":\"test\"},\"spans\":[{\"traceId\":\"00000000000000010000000000000002\","
+            "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
+            "\"stringValue\":\"a\"}}]},"
+            "\"scopeSpans\":[{\"scope\":{\"name\":\"test\"},\"spans\":[{\"traceId\":"
+            "\"00000000000000010000000000000002\","
             "\"spanId\":\"0000000000000003\",\"name\":\"op\",\"kind\":2,\"startTimeUnixNano\":\"1000000000\","
             "\"endTimeUnixNano\":\"1005000000\"}]}]}]}");
 }

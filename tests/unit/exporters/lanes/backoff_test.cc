@@ -21,7 +21,8 @@ TEST(FullJitterTest, DoublesUpToTheMaximum) {
 // Scenario: every form that RFC 9110 allows, and others.
 // Guarantees: the three dates agree; the past is 0; nonsense is nothing; nothing overflows.
 TEST(RetryAfterTest, ReadsSecondsAndDates) {
-  const auto now = std::chrono::system_clock::time_point(784'111'777s - 60s);  // one minute before the dates below
+  const auto now =
+      std::chrono::system_clock::time_point(784'111'777s - 60s);  // one minute before the dates below
   EXPECT_EQ(ParseRetryAfter("120", now), 120s);
   EXPECT_EQ(ParseRetryAfter(" 0 ", now), 0s);
   EXPECT_EQ(ParseRetryAfter("Sun, 06 Nov 1994 08:49:37 GMT", now), 60s);
@@ -29,8 +30,9 @@ TEST(RetryAfterTest, ReadsSecondsAndDates) {
   EXPECT_EQ(ParseRetryAfter("Sun Nov  6 08:49:37 1994", now), 60s);
   EXPECT_EQ(ParseRetryAfter("Sun, 06 Nov 1984 08:49:37 GMT", now), 0s);
   EXPECT_GT(ParseRetryAfter("18446744073709551615", now).value_or(0s), 0s);
-  for (const char* bad : {"", "soon", "-1", "1.5", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT",
-                          "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 99999 08:49:37 GMT"}) {
+  for (const char* bad :
+       {"", "soon", "-1", "1.5", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 99999 08:49:37 GMT"}) {
     EXPECT_FALSE(ParseRetryAfter(bad, now).has_value()) << bad;
   }
 }

@@ -65,7 +65,8 @@ class FakeSink final : public Sink {
  private:
   void Note(const Piece& piece, const SendResult& result) {
     if (result.kind != Kind::kDelivered) return;
-    for (auto& name : ItemNames(*piece.chunk, piece.first, piece.count)) script_.taken.push_back(std::move(name));
+    for (auto& name : ItemNames(*piece.chunk, piece.first, piece.count))
+      script_.taken.push_back(std::move(name));
   }
 
   boost::asio::io_context& io_;
@@ -143,12 +144,15 @@ class LaneTest : public testing::Test {
   }
 
   bool Balanced() const {
-    return std::all_of(ledgers_.begin(), ledgers_.end(), [](const LedgerEntry& entry) { return entry.Balanced(); });
+    return std::all_of(ledgers_.begin(), ledgers_.end(),
+                       [](const LedgerEntry& entry) { return entry.Balanced(); });
   }
   LedgerEntry& spans() { return ledgers_[0]; }
   LedgerEntry& logs() { return ledgers_[1]; }
   uint64_t Dropped(DropReason reason) { return spans().dropped[static_cast<size_t>(reason)]; }
-  static std::set<std::string> Set(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
+  static std::set<std::string> Set(const std::vector<std::string>& names) {
+    return {names.begin(), names.end()};
+  }
 
   SlabPool slabs_{SlabPool::Options{}};
   boost::asio::io_context io_;
@@ -211,10 +215,13 @@ TEST_F(LaneTest, OrderedSinkKeepsOrder) {
 }
 
 // Scenario: the sink is unavailable five times, then takes the chunk.
-// Guarantees: it is repeated until taken, the same bytes, one probe at a time; failures are shown while they last.
+// Guarantees: it is repeated until taken, the same bytes, one probe at a time; failures are shown while they
+// last.
 TEST_F(LaneTest, RetriesUntilTaken) {
   int failures = 0;
-  script_.answer = [&](const Piece&) { return ++failures <= 5 ? Result(Kind::kRetry, "busy") : SendResult{}; };
+  script_.answer = [&](const Piece&) {
+    return ++failures <= 5 ? Result(Kind::kRetry, "busy") : SendResult{};
+  };
   Start();
   Push(SpanChunk(10, slabs_));
   RunUntil([&] { return failures == 3; });
@@ -253,8 +260,8 @@ TEST_F(LaneTest, ProbesOneAtATimeWhileDown) {
 }
 
 // Scenario: the sink asks for a pause of an hour, with a clock that the test moves.
-// Guarantees: nothing is sent before it has passed, however short the backoff; asking for more than the maximum
-// counts as the maximum.
+// Guarantees: nothing is sent before it has passed, however short the backoff; asking for more than the
+// maximum counts as the maximum.
 TEST_F(LaneTest, HonoursRetryAfter) {
   auto now = std::chrono::steady_clock::now();
   options_.now = [&now] { return now; };
@@ -278,7 +285,8 @@ TEST_F(LaneTest, HonoursRetryAfter) {
 }
 
 // Scenario: one of 10,000 spans makes the sink refuse a request (400).
-// Guarantees: 9,999 are delivered, each exactly once; the one is dropped as rejected; about 2 log2(n) requests.
+// Guarantees: 9,999 are delivered, each exactly once; the one is dropped as rejected; about 2 log2(n)
+// requests.
 TEST_F(LaneTest, IsolatesOnePoisonedSpan) {
   script_.answer = [](const Piece& piece) {
     for (const auto& name : ItemNames(*piece.chunk, piece.first, piece.count)) {
@@ -348,9 +356,9 @@ TEST_F(LaneTest, SplitsWhatIsTooLarge) {
   EXPECT_EQ(Dropped(DropReason::kTooLarge), 1u);
 }
 
-// Scenario: a receiver takes a request but refuses 3 of its 10 items (partial_success); another claims to refuse more
-// than it was sent.
-// Guarantees: the refused are dropped{rejected}, the rest delivered, nothing is sent again; the claim is clamped.
+// Scenario: a receiver takes a request but refuses 3 of its 10 items (partial_success); another claims to
+// refuse more than it was sent. Guarantees: the refused are dropped{rejected}, the rest delivered, nothing is
+// sent again; the claim is clamped.
 TEST_F(LaneTest, PartialSuccessIsFinal) {
   int n = 0;
   script_.answer = [&n](const Piece&) {
@@ -371,8 +379,8 @@ TEST_F(LaneTest, PartialSuccessIsFinal) {
   EXPECT_THAT(script_.sent, SizeIs(2));
 }
 
-// Scenario: a Metric counts 5 data points; the sink's encoder leaves out a line that is too long and one without a time.
-// Guarantees: the account is in units, each under its own reason.
+// Scenario: a Metric counts 5 data points; the sink's encoder leaves out a line that is too long and one
+// without a time. Guarantees: the account is in units, each under its own reason.
 TEST_F(LaneTest, CountsInUnits) {
   script_.answer = [](const Piece&) {
     SendResult result;
@@ -424,15 +432,16 @@ TEST_F(LaneTest, UnsupportedLeavesWhole) {
 }
 
 // Scenario: a sink refuses every request (a wrong path that answers 400), chunk after chunk.
-// Guarantees: bisection stops after max_rejections_in_a_row, so that requests stay in proportion; one success and
-// it is trusted again.
+// Guarantees: bisection stops after max_rejections_in_a_row, so that requests stay in proportion; one success
+// and it is trusted again.
 TEST_F(LaneTest, StopsBisectingWhereEverythingIsRefused) {
   options_.max_rejections_in_a_row = 20;
   bool refuse = true;
   script_.answer = [&](const Piece& piece) {
     if (refuse) return Result(Kind::kRejected);
     const auto names = ItemNames(*piece.chunk, piece.first, piece.count);
-    return std::find(names.begin(), names.end(), "op3") != names.end() ? Result(Kind::kRejected) : SendResult{};
+    return std::find(names.begin(), names.end(), "op3") != names.end() ? Result(Kind::kRejected)
+                                                                       : SendResult{};
   };
   Start();
   for (int i = 0; i < 10; ++i) Push(SpanChunk(1'000, slabs_));
@@ -449,8 +458,8 @@ TEST_F(LaneTest, StopsBisectingWhereEverythingIsRefused) {
 }
 
 // Scenario: chunks arrive for a sink that answers nothing, beyond the bound.
-// Guarantees: the oldest that is not under way leaves as queue_full; the queue never exceeds its bound; what was under
-// way still counts once answered.
+// Guarantees: the oldest that is not under way leaves as queue_full; the queue never exceeds its bound; what
+// was under way still counts once answered.
 TEST_F(LaneTest, DropsOldestWhenFull) {
   const size_t chunk_bytes = SpanChunk(10, slabs_)->bytes.size();
   options_.max_bytes = 4 * chunk_bytes;
@@ -487,8 +496,8 @@ TEST_F(LaneTest, TakesOneChunkLargerThanTheBound) {
 }
 
 // Scenario: on_full is refuse and the sink is down.
-// Guarantees: full() tells at the bound; what comes regardless is kept up to twice the bound, then the oldest leave;
-// full() ends with the queue's.
+// Guarantees: full() tells at the bound; what comes regardless is kept up to twice the bound, then the oldest
+// leave; full() ends with the queue's.
 TEST_F(LaneTest, RefuseSaysFullBeforeItDrops) {
   const size_t chunk_bytes = SpanChunk(10, slabs_)->bytes.size();
   options_.max_bytes = 2 * chunk_bytes;
@@ -561,8 +570,8 @@ TEST_F(LaneTest, StopDrains) {
 }
 
 // Scenario: Stop() while the sink hangs and others wait; a second Stop() brings the deadline forward.
-// Guarantees: at the earlier deadline the rest counts as shutdown and both `done` are called; a late answer changes
-// nothing.
+// Guarantees: at the earlier deadline the rest counts as shutdown and both `done` are called; a late answer
+// changes nothing.
 TEST_F(LaneTest, StopGivesUpAtTheDeadline) {
   Start();
   for (int i = 0; i < 6; ++i) Push(SpanChunk(5, slabs_));
@@ -600,8 +609,8 @@ TEST_F(LaneTest, StopWhenEmptyAndDestructionWhenNot) {
   EXPECT_EQ(spans().delivered, 0u);
 }
 
-// Scenario: a sink that answers anything at random, for 30 seeds, with pushes in between and a stop at the end.
-// Guarantees: the account balances after every single event and no item is counted twice.
+// Scenario: a sink that answers anything at random, for 30 seeds, with pushes in between and a stop at the
+// end. Guarantees: the account balances after every single event and no item is counted twice.
 TEST_F(LaneTest, AccountHoldsUnderRandomAnswers) {
   for (unsigned seed = 0; seed < 30; ++seed) {
     SCOPED_TRACE(seed);

@@ -1,10 +1,11 @@
+#include "exporters/sinks/file_sink.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
 #include <csignal>
 
-#include "exporters/sinks/file_sink.h"
 #include "tests/unit/exporters/sinks/sink_test_base.h"
 
 namespace braid::exporters {
@@ -34,20 +35,26 @@ class FileSinkTest : public test::SinkTestBase {
 // Guarantees: one JSON object a line, appended, with names, IDs in hex, attributes and the resource.
 TEST_F(FileSinkTest, WritesLinesForPeople) {
   ASSERT_TRUE(Make(Config()).ok());
-  const auto spans = test::MakeChunk(
-      Signal::kTraces,
-      test::Traces("shop", {{.trace = {0xab, 1}, .span = 2, .parent = 3, .name = "GET \"/\"", .status = 2,
-                             .start_ns = 1'700'000'000'000'000'001, .end_ns = 1'700'000'000'002'500'001,
-                             .attributes = {{"k", "v\n"}}}}),
-      slabs_);
+  const auto spans = test::MakeChunk(Signal::kTraces,
+                                     test::Traces("shop", {{.trace = {0xab, 1},
+                                                            .span = 2,
+                                                            .parent = 3,
+                                                            .name = "GET \"/\"",
+                                                            .status = 2,
+                                                            .start_ns = 1'700'000'000'000'000'001,
+                                                            .end_ns = 1'700'000'000'002'500'001,
+                                                            .attributes = {{"k", "v\n"}}}}),
+                                     slabs_);
   EXPECT_EQ(Send(spans).kind, Kind::kDelivered);
   EXPECT_EQ(Send(test::LogChunk(2, slabs_)).kind, Kind::kDelivered);
   const auto lines = Lines(directory_ + "/out.jsonl");
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_EQ(lines[0],
-            "{\"signal\":\"span\",\"time\":\"2023-11-14T22:13:20.000000001Z\",\"name\":\"GET \\\"/\\\"\",\"kind\":\"server\","
+            "{\"signal\":\"span\",\"time\":\"2023-11-14T22:13:20.000000001Z\",\"name\":\"GET "
+            "\\\"/\\\"\",\"kind\":\"server\","
             "\"duration_ms\":2.5,\"status\":\"error\",\"trace_id\":\"00000000000000ab0000000000000001\","
-            "\"span_id\":\"0000000000000002\",\"parent_span_id\":\"0000000000000003\",\"attributes\":{\"k\":\"v\\n\"},"
+            "\"span_id\":\"0000000000000002\",\"parent_span_id\":\"0000000000000003\",\"attributes\":{\"k\":"
+            "\"v\\n\"},"
             "\"resource\":{\"service.name\":\"shop\"},\"scope\":\"test\"}");
   EXPECT_THAT(lines[2], HasSubstr("\"body\":\"line 1\""));
 }
@@ -67,8 +74,8 @@ TEST_F(FileSinkTest, WritesOtlpJson) {
 }
 
 // Scenario: the file may not grow beyond a limit (as a full disk).
-// Guarantees: the request is to be retried with a located error, and leaves no half line behind; once there is room it
-// is written.
+// Guarantees: the request is to be retried with a located error, and leaves no half line behind; once there
+// is room it is written.
 TEST_F(FileSinkTest, FullDiskIsRetriedWithoutHalfLines) {
   ASSERT_TRUE(Make(Config()).ok());
   EXPECT_EQ(Send(test::SpanChunk(1, slabs_)).kind, Kind::kDelivered);

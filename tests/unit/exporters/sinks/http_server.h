@@ -20,14 +20,15 @@ namespace braid::test {
 
 // A request as it came over the wire.
 struct SeenRequest {
-  std::string line;  // "POST /v1/traces HTTP/1.1"
+  std::string line;                            // "POST /v1/traces HTTP/1.1"
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
   int connection = 0;  // counted from 1
 };
 
-// A blocking HTTP/1.1 server on loopback, one thread for each connection, that shares no code with the client. `Answer`
-// gets each request and returns the raw bytes to write back; nothing closes the connection without an answer.
+// A blocking HTTP/1.1 server on loopback, one thread for each connection, that shares no code with the
+// client. `Answer` gets each request and returns the raw bytes to write back; nothing closes the connection
+// without an answer.
 class HttpServer {
  public:
   using Answer = std::function<std::optional<std::string>(const SeenRequest&)>;
@@ -51,7 +52,9 @@ class HttpServer {
   }
 
   uint16_t port() const { return acceptor_.local_endpoint().port(); }
-  std::string url(const std::string& scheme = "http") const { return scheme + "://127.0.0.1:" + std::to_string(port()); }
+  std::string url(const std::string& scheme = "http") const {
+    return scheme + "://127.0.0.1:" + std::to_string(port());
+  }
 
   std::vector<SeenRequest> seen() {
     const std::lock_guard lock(mutex_);
@@ -61,8 +64,10 @@ class HttpServer {
   // What the client's connections have sent in all, and whether one was reset while we wrote.
   std::atomic<uint64_t> bytes_written{0};
 
-  static std::string Reply(const std::string& status, const std::string& body = "", const std::string& headers = "") {
-    return "HTTP/1.1 " + status + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" + headers + "\r\n" + body;
+  static std::string Reply(const std::string& status, const std::string& body = "",
+                           const std::string& headers = "") {
+    return "HTTP/1.1 " + status + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" + headers +
+           "\r\n" + body;
   }
 
  private:
@@ -96,7 +101,8 @@ class HttpServer {
     std::string buffer;
     boost::system::error_code error;
     for (;;) {
-      const size_t head = boost::asio::read_until(stream, boost::asio::dynamic_buffer(buffer), "\r\n\r\n", error);
+      const size_t head =
+          boost::asio::read_until(stream, boost::asio::dynamic_buffer(buffer), "\r\n\r\n", error);
       if (error) return;
       SeenRequest request;
       request.connection = connection;

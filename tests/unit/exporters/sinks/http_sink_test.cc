@@ -42,8 +42,8 @@ class HttpSinkTest : public test::SinkTestBase {
   }
 };
 
-// Scenario: one chunk of each signal, one of them to an endpoint of its own, with headers and basic credentials.
-// Guarantees: the right paths, types and bytes; one connection is used again and again.
+// Scenario: one chunk of each signal, one of them to an endpoint of its own, with headers and basic
+// credentials. Guarantees: the right paths, types and bytes; one connection is used again and again.
 TEST_F(HttpSinkTest, SendsAllSignals) {
   HttpServer server(Ok);
   HttpServer logs_server(Ok);
@@ -98,26 +98,40 @@ TEST_F(HttpSinkTest, Compresses) {
 }
 
 // Scenario: the server answers each status that matters, with and without bodies.
-// Guarantees: only 429, 502, 503, 504 and the like, and missing credentials, are retried; messages quote the server.
+// Guarantees: only 429, 502, 503, 504 and the like, and missing credentials, are retried; messages quote the
+// server.
 TEST_F(HttpSinkTest, ReadsEveryStatus) {
   std::string reply;
   HttpServer server([&](const SeenRequest&) { return reply; });
   ASSERT_TRUE(Make(Config(server.url())).ok());
   const auto chunk = test::SpanChunk(3, slabs_);
-  const std::map<std::string, Kind> kinds = {
-      {"200 OK", Kind::kDelivered},     {"202 Accepted", Kind::kDelivered},    {"204 No Content", Kind::kDelivered},
-      {"301 Moved", Kind::kUnsupported}, {"400 Bad Request", Kind::kRejected},  {"401 Unauthorized", Kind::kRetry},
-      {"403 Forbidden", Kind::kRetry},  {"404 Not Found", Kind::kUnsupported}, {"408 Timeout", Kind::kRetry},
-      {"413 Too Large", Kind::kTooLarge}, {"415 Type", Kind::kUnsupported},    {"422 Unprocessable", Kind::kRejected},
-      {"429 Too Many", Kind::kRetry},   {"500 Internal", Kind::kFailed},       {"501 Not Implemented", Kind::kUnsupported},
-      {"502 Bad Gateway", Kind::kRetry}, {"503 Unavailable", Kind::kRetry},     {"504 Timeout", Kind::kRetry},
-      {"505 Version", Kind::kFailed}};
+  const std::map<std::string, Kind> kinds = {{"200 OK", Kind::kDelivered},
+                                             {"202 Accepted", Kind::kDelivered},
+                                             {"204 No Content", Kind::kDelivered},
+                                             {"301 Moved", Kind::kUnsupported},
+                                             {"400 Bad Request", Kind::kRejected},
+                                             {"401 Unauthorized", Kind::kRetry},
+                                             {"403 Forbidden", Kind::kRetry},
+                                             {"404 Not Found", Kind::kUnsupported},
+                                             {"408 Timeout", Kind::kRetry},
+                                             {"413 Too Large", Kind::kTooLarge},
+                                             {"415 Type", Kind::kUnsupported},
+                                             {"422 Unprocessable", Kind::kRejected},
+                                             {"429 Too Many", Kind::kRetry},
+                                             {"500 Internal", Kind::kFailed},
+                                             {"501 Not Implemented", Kind::kUnsupported},
+                                             {"502 Bad Gateway", Kind::kRetry},
+                                             {"503 Unavailable", Kind::kRetry},
+                                             {"504 Timeout", Kind::kRetry},
+                                             {"505 Version", Kind::kFailed}};
   for (const auto& [status, kind] : kinds) {
-    reply = status.starts_with("204") ? "HTTP/1.1 204 No Content\r\n\r\n" : HttpServer::Reply(status, "it says so");
+    reply = status.starts_with("204") ? "HTTP/1.1 204 No Content\r\n\r\n"
+                                      : HttpServer::Reply(status, "it says so");
     const SendResult result = Send(chunk);
     EXPECT_EQ(result.kind, kind) << status;
     if (kind != Kind::kDelivered) {
-      EXPECT_THAT(result.message, AllOf(HasSubstr("sink backend: HTTP " + status.substr(0, 3)), HasSubstr("it says so")));
+      EXPECT_THAT(result.message,
+                  AllOf(HasSubstr("sink backend: HTTP " + status.substr(0, 3)), HasSubstr("it says so")));
     }
   }
 }
@@ -172,8 +186,8 @@ TEST_F(HttpSinkTest, ReadsPartialSuccess) {
   EXPECT_EQ(Send(test::SpanChunk(3, slabs_)).rejected, 0u);
 }
 
-// Scenario: nobody listens; a host that does not exist; an address that does not answer within the connect timeout.
-// Guarantees: to be retried, and the message locates: sink, what was tried, where, why.
+// Scenario: nobody listens; a host that does not exist; an address that does not answer within the connect
+// timeout. Guarantees: to be retried, and the message locates: sink, what was tried, where, why.
 TEST_F(HttpSinkTest, LocatesConnectionErrors) {
   std::string port;
   {
@@ -230,20 +244,22 @@ TEST_F(HttpSinkTest, EndsWhatHangs) {
   condition.notify_all();
 }
 
-// Scenario: the server closes after reading the request, in the middle of the answer's header, in the middle of its
-// body, or answers something that is not HTTP.
-// Guarantees: each is to be retried, with a message; the next request works on a fresh connection.
+// Scenario: the server closes after reading the request, in the middle of the answer's header, in the middle
+// of its body, or answers something that is not HTTP. Guarantees: each is to be retried, with a message; the
+// next request works on a fresh connection.
 TEST_F(HttpSinkTest, SurvivesBadAnswers) {
   std::optional<std::string> reply;
   HttpServer server([&](const SeenRequest&) { return reply; });
   ASSERT_TRUE(Make(Config(server.url())).ok());
   const auto chunk = test::SpanChunk(1, slabs_);
   for (const std::optional<std::string>& bad :
-       {std::optional<std::string>(), std::optional<std::string>("HTTP/1.1 200 OK\r\nContent-Le Connection: close"),
+       {std::optional<std::string>(),
+        std::optional<std::string>("HTTP/1.1 200 OK\r\nContent-Le Connection: close"),
         std::optional<std::string>("HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf"),
         std::optional<std::string>("\x16\x03\x01 garbage \xff\xff\r\n\r\nConnection: close"),
         std::optional<std::string>("HTTP/1.1 101 Switching\r\nConnection: close\r\n\r\n"),
-        std::optional<std::string>("HTTP/1.1 200 OK\r\nX: " + std::string(100'000, 'x') + "\r\nConnection: close\r\n\r\n")}) {
+        std::optional<std::string>("HTTP/1.1 200 OK\r\nX: " + std::string(100'000, 'x') +
+                                   "\r\nConnection: close\r\n\r\n")}) {
     reply = bad;
     const SendResult result = Send(chunk);
     EXPECT_EQ(result.kind, Kind::kRetry);
@@ -283,7 +299,8 @@ TEST_F(HttpSinkTest, SeesARefusalBeforeTheBodyIsWritten) {
     std::array<char, 100> head;
     boost::asio::read(socket, boost::asio::buffer(head));
     boost::asio::write(socket, boost::asio::buffer(HttpServer::Reply("413 Too Large", "no")));
-    // Reads no further, and does not close before the client is through: the body never fits the sockets' buffers.
+    // Reads no further, and does not close before the client is through: the body never fits the sockets'
+    // buffers.
     over.get_future().wait();
   });
   SinkConfig config = Config("http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()));
@@ -312,9 +329,9 @@ TEST_F(HttpSinkTest, ReplacesIdleConnections) {
   EXPECT_EQ(server.seen().size(), 20u);
 }
 
-// Scenario: https with the right CA, by address and by name; the wrong CA; a wrong name; no verification; a server
-// that speaks no TLS.
-// Guarantees: only trusted servers get data, unless verification is turned off; errors say what failed.
+// Scenario: https with the right CA, by address and by name; the wrong CA; a wrong name; no verification; a
+// server that speaks no TLS. Guarantees: only trusted servers get data, unless verification is turned off;
+// errors say what failed.
 TEST_F(HttpSinkTest, VerifiesTls) {
   const test::TestCertificate certificate("DNS:collector.test,IP:127.0.0.1");
   const test::TestCertificate other("DNS:collector.test,IP:127.0.0.1");
@@ -364,10 +381,9 @@ TEST_F(HttpSinkTest, VerifiesTls) {
   EXPECT_EQ(Send(chunk).kind, Kind::kRetry);
 }
 
-// Scenario: logs go to a Loki sink with a tenant; Loki takes them, refuses them, blocks the tenant; one line is too long,
-// another chunk holds nothing else.
-// Guarantees: path, tenant and type as Loki wants them; 204 is success, 260 is not; what cannot be sent is counted without
-// a request.
+// Scenario: logs go to a Loki sink with a tenant; Loki takes them, refuses them, blocks the tenant; one line
+// is too long, another chunk holds nothing else. Guarantees: path, tenant and type as Loki wants them; 204 is
+// success, 260 is not; what cannot be sent is counted without a request.
 TEST_F(HttpSinkTest, PushesToLoki) {
   std::string reply = "HTTP/1.1 204 No Content\r\n\r\n";
   HttpServer server([&](const SeenRequest&) { return reply; });
@@ -447,7 +463,8 @@ TEST(HttpUrlTest, Parses) {
   EXPECT_EQ(net::ParseHttpUrl("http://host")->port, "80");
   EXPECT_EQ(net::ParseHttpUrl("https://host")->port, "443");
   EXPECT_EQ(net::ParseHttpUrl("http://host?x")->target, "/?x");
-  for (const char* bad : {"", "host", "http://", "http:///path", "http://host:0/", "http://ho st/", "http://host/#f"}) {
+  for (const char* bad :
+       {"", "host", "http://", "http:///path", "http://host:0/", "http://ho st/", "http://host/#f"}) {
     EXPECT_FALSE(net::ParseHttpUrl(bad).ok()) << bad;
   }
 }

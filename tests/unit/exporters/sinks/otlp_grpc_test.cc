@@ -37,9 +37,9 @@ class GrpcServer final : public grpc::CallbackGenericService {
     bool hang = false;
   };
 
-  explicit GrpcServer(std::function<Reply(const Seen&)> answer,
-                      std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials(),
-                      int port = 0)
+  explicit GrpcServer(
+      std::function<Reply(const Seen&)> answer,
+      std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials(), int port = 0)
       : answer_(std::move(answer)) {
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(max_message);
@@ -60,7 +60,8 @@ class GrpcServer final : public grpc::CallbackGenericService {
  private:
   class Reactor final : public grpc::ServerGenericBidiReactor {
    public:
-    Reactor(GrpcServer& server, grpc::GenericCallbackServerContext* context) : server_(server), context_(context) {
+    Reactor(GrpcServer& server, grpc::GenericCallbackServerContext* context)
+        : server_(server), context_(context) {
       StartRead(&request_);
     }
     void OnReadDone(bool ok) override {
@@ -75,7 +76,8 @@ class GrpcServer final : public grpc::CallbackGenericService {
       }
       std::vector<grpc::Slice> slices;
       request_.Dump(&slices);
-      for (const grpc::Slice& slice : slices) seen.body.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+      for (const grpc::Slice& slice : slices)
+        seen.body.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
       const Reply reply = server_.answer_(seen);
       {
         const std::lock_guard lock(server_.mutex_);
@@ -157,7 +159,8 @@ class OtlpGrpcTest : public test::SinkTestBase {
 };
 
 // Scenario: one chunk of each signal and a part of one go to a real gRPC server, with headers and a token.
-// Guarantees: the right methods, the chunk's own bytes, a part that holds exactly its items, the metadata as configured.
+// Guarantees: the right methods, the chunk's own bytes, a part that holds exactly its items, the metadata as
+// configured.
 TEST_F(OtlpGrpcTest, SendsAllSignals) {
   GrpcServer server(Ok);
   SinkConfig config = Config(server.address());
@@ -184,11 +187,13 @@ TEST_F(OtlpGrpcTest, SendsAllSignals) {
   EXPECT_EQ(seen[0].metadata.at("x-tenant"), "blue");
   EXPECT_EQ(seen[0].metadata.at("authorization"), "Bearer s3cret");
   const auto part = test::MakeChunk(Signal::kTraces, seen[3].body, slabs_);
-  EXPECT_EQ(test::ItemNames(*part, 0, static_cast<uint32_t>(part->items.size())), test::ItemNames(*spans, 10, 5));
+  EXPECT_EQ(test::ItemNames(*part, 0, static_cast<uint32_t>(part->items.size())),
+            test::ItemNames(*spans, 10, 5));
 }
 
 // Scenario: gzip is configured.
-// Guarantees: the server (which inflates) sees the chunk; the encoding was made once and is gone when nobody expects it.
+// Guarantees: the server (which inflates) sees the chunk; the encoding was made once and is gone when nobody
+// expects it.
 TEST_F(OtlpGrpcTest, SendsGzip) {
   GrpcServer server(Ok);
   SinkConfig config = Config("http://" + server.address());
@@ -211,23 +216,30 @@ TEST_F(OtlpGrpcTest, SendsGzip) {
 }
 
 // Scenario: the server answers each gRPC status, some with RetryInfo, and partial_success.
-// Guarantees: exactly those that may be retried are (protocols.md 1.1), the pause asked for is passed on, messages say
-// which sink.
+// Guarantees: exactly those that may be retried are (protocols.md 1.1), the pause asked for is passed on,
+// messages say which sink.
 TEST_F(OtlpGrpcTest, ReadsEveryStatus) {
   grpc::Status status;
   std::string body;
   GrpcServer server([&](const GrpcServer::Seen&) { return GrpcServer::Reply{status, body, false}; });
   ASSERT_TRUE(Make(Config(server.address())).ok());
   const auto chunk = test::SpanChunk(3, slabs_);
-  const std::map<grpc::StatusCode, Kind> kinds = {
-      {grpc::CANCELLED, Kind::kRetry},          {grpc::UNKNOWN, Kind::kFailed},
-      {grpc::INVALID_ARGUMENT, Kind::kRejected}, {grpc::DEADLINE_EXCEEDED, Kind::kRetry},
-      {grpc::NOT_FOUND, Kind::kRejected},       {grpc::ALREADY_EXISTS, Kind::kRejected},
-      {grpc::PERMISSION_DENIED, Kind::kRetry},  {grpc::RESOURCE_EXHAUSTED, Kind::kFailed},
-      {grpc::FAILED_PRECONDITION, Kind::kRejected}, {grpc::ABORTED, Kind::kRetry},
-      {grpc::OUT_OF_RANGE, Kind::kRetry},       {grpc::UNIMPLEMENTED, Kind::kUnsupported},
-      {grpc::INTERNAL, Kind::kFailed},          {grpc::UNAVAILABLE, Kind::kRetry},
-      {grpc::DATA_LOSS, Kind::kRetry},          {grpc::UNAUTHENTICATED, Kind::kRetry}};
+  const std::map<grpc::StatusCode, Kind> kinds = {{grpc::CANCELLED, Kind::kRetry},
+                                                  {grpc::UNKNOWN, Kind::kFailed},
+                                                  {grpc::INVALID_ARGUMENT, Kind::kRejected},
+                                                  {grpc::DEADLINE_EXCEEDED, Kind::kRetry},
+                                                  {grpc::NOT_FOUND, Kind::kRejected},
+                                                  {grpc::ALREADY_EXISTS, Kind::kRejected},
+                                                  {grpc::PERMISSION_DENIED, Kind::kRetry},
+                                                  {grpc::RESOURCE_EXHAUSTED, Kind::kFailed},
+                                                  {grpc::FAILED_PRECONDITION, Kind::kRejected},
+                                                  {grpc::ABORTED, Kind::kRetry},
+                                                  {grpc::OUT_OF_RANGE, Kind::kRetry},
+                                                  {grpc::UNIMPLEMENTED, Kind::kUnsupported},
+                                                  {grpc::INTERNAL, Kind::kFailed},
+                                                  {grpc::UNAVAILABLE, Kind::kRetry},
+                                                  {grpc::DATA_LOSS, Kind::kRetry},
+                                                  {grpc::UNAUTHENTICATED, Kind::kRetry}};
   for (const auto& [code, kind] : kinds) {
     status = {code, "because\nof this"};
     const SendResult result = Send(chunk);
@@ -263,7 +275,8 @@ TEST_F(OtlpGrpcTest, RecognisesTooLarge) {
   GrpcServer server(Ok);
   ASSERT_TRUE(Make(Config(server.address())).ok());
   std::vector<test::SpanSpec> spans;
-  for (uint64_t i = 1; i <= 5; ++i) spans.push_back({.trace = {1, i}, .span = i, .name = std::string(1 << 20, 'x')});
+  for (uint64_t i = 1; i <= 5; ++i)
+    spans.push_back({.trace = {1, i}, .span = i, .name = std::string(1 << 20, 'x')});
   const auto chunk = test::MakeChunk(Signal::kTraces, test::Traces("shop", spans), slabs_);
   EXPECT_EQ(Send(chunk).kind, Kind::kTooLarge);
   EXPECT_EQ(Send({chunk, 0, 3}).kind, Kind::kDelivered);
@@ -272,7 +285,8 @@ TEST_F(OtlpGrpcTest, RecognisesTooLarge) {
 // Scenario: a server answers with 1 MiB.
 // Guarantees: it is not taken into memory; the request counts as failed.
 TEST_F(OtlpGrpcTest, CapsTheAnswer) {
-  GrpcServer server([](const GrpcServer::Seen&) { return GrpcServer::Reply{{}, std::string(1 << 20, 'x'), false}; });
+  GrpcServer server(
+      [](const GrpcServer::Seen&) { return GrpcServer::Reply{{}, std::string(1 << 20, 'x'), false}; });
   ASSERT_TRUE(Make(Config(server.address())).ok());
   EXPECT_NE(Send(test::SpanChunk(1, slabs_)).kind, Kind::kDelivered);
 }
@@ -300,10 +314,9 @@ TEST_F(OtlpGrpcTest, RecoversFromRefusedConnections) {
   });
 }
 
-// Scenario: the server takes the request and never answers; another such request is cancelled; a third one's sink is
-// destroyed.
-// Guarantees: the timeout ends the first, CancelAll() the second, both to be retried; nobody is called for the third, and
-// its chunk's memory is given back.
+// Scenario: the server takes the request and never answers; another such request is cancelled; a third one's
+// sink is destroyed. Guarantees: the timeout ends the first, CancelAll() the second, both to be retried;
+// nobody is called for the third, and its chunk's memory is given back.
 TEST_F(OtlpGrpcTest, EndsWhatHangs) {
   GrpcServer server([](const GrpcServer::Seen&) { return GrpcServer::Reply{{}, "", true}; });
   SinkConfig config = Config(server.address());
@@ -387,15 +400,18 @@ TEST_F(OtlpGrpcTest, RefusesBadConfigurations) {
   };
   EXPECT_THAT(error([](SinkConfig& c) { c.endpoint = ""; }), HasSubstr("endpoint"));
   EXPECT_THAT(error([](SinkConfig& c) { c.endpoint = "127.0.0.1:4317/v1"; }), HasSubstr("endpoint"));
-  EXPECT_THAT(error([](SinkConfig& c) { c.compression = SinkConfig::Compression::kZstd; }), HasSubstr("zstd"));
+  EXPECT_THAT(error([](SinkConfig& c) { c.compression = SinkConfig::Compression::kZstd; }),
+              HasSubstr("zstd"));
   EXPECT_THAT(error([](SinkConfig& c) { c.headers = {{"X-Upper", "s3cret"}}; }), HasSubstr("X-Upper"));
-  EXPECT_THAT(error([](SinkConfig& c) { c.headers = {{"x-split", "s3cret\r\nx-evil: 1"}}; }), HasSubstr("x-split"));
+  EXPECT_THAT(error([](SinkConfig& c) { c.headers = {{"x-split", "s3cret\r\nx-evil: 1"}}; }),
+              HasSubstr("x-split"));
   EXPECT_THAT(error([](SinkConfig& c) {
                 c.tls.enabled = true;
                 c.tls.ca_file = "/nowhere/ca.pem";
               }),
               HasSubstr("/nowhere/ca.pem"));
-  EXPECT_THAT(error([](SinkConfig& c) { c.tls.insecure_skip_verify = true; }), HasSubstr("insecure_skip_verify"));
+  EXPECT_THAT(error([](SinkConfig& c) { c.tls.insecure_skip_verify = true; }),
+              HasSubstr("insecure_skip_verify"));
   EXPECT_THAT(error([](SinkConfig& c) {
                 c.bearer_token = "s3cret";
                 c.basic_user = "me";
