@@ -42,16 +42,13 @@ bool IsReference(const Schema& schema, const Node& node) {
 std::string Scalar(const Schema& schema, const Node& node) {
   static const RE2 kPlain(R"([A-Za-z0-9/_.][A-Za-z0-9/_.%+-]*(?::[A-Za-z0-9/_.%+-]+)*)");
   switch (node.kind) {
-    case Kind::kNull:
-      return "null";
+    case Kind::kNull: return "null";
     case Kind::kBool:
     case Kind::kInt:
-    case Kind::kFloat:
-      return node.text;
+    case Kind::kFloat: return node.text;
     case Kind::kString:
     case Kind::kList:
-    case Kind::kMap:
-      break;
+    case Kind::kMap: break;
   }
   std::string text = Shown(schema, node);
   // A dollar in front of another, or of a brace, would be read as a substitution.
@@ -174,16 +171,11 @@ class Printer {
 
 json::value ToJson(const Schema& schema, const Node& node) {
   switch (node.kind) {
-    case Kind::kNull:
-      return nullptr;
-    case Kind::kBool:
-      return node.text == "true";
-    case Kind::kInt:
-      return std::stoll(node.text);
-    case Kind::kFloat:
-      return std::stod(node.text);
-    case Kind::kString:
-      return json::string(Shown(schema, node));
+    case Kind::kNull: return nullptr;
+    case Kind::kBool: return node.text == "true";
+    case Kind::kInt: return std::stoll(node.text);
+    case Kind::kFloat: return std::stod(node.text);
+    case Kind::kString: return json::string(Shown(schema, node));
     case Kind::kList: {
       json::array array;
       for (const Node& item : node.items) array.push_back(ToJson(Choose(*schema.items, item), item));

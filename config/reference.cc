@@ -67,30 +67,15 @@ std::string Escape(std::string_view text) {
 std::string TypeName(const Schema& schema) {
   std::string name;
   switch (schema.kind) {
-    case Schema::Kind::kDuration:
-      name = "duration";
-      break;
-    case Schema::Kind::kSize:
-      name = "size";
-      break;
-    case Schema::Kind::kShare:
-      name = "size or percentage";
-      break;
-    case Schema::Kind::kAddress:
-      name = "host:port";
-      break;
-    case Schema::Kind::kUrl:
-      name = "URL";
-      break;
-    case Schema::Kind::kRegex:
-      name = "pattern";
-      break;
+    case Schema::Kind::kDuration: name = "duration"; break;
+    case Schema::Kind::kSize: name = "size"; break;
+    case Schema::Kind::kShare: name = "size or percentage"; break;
+    case Schema::Kind::kAddress: name = "host:port"; break;
+    case Schema::Kind::kUrl: name = "URL"; break;
+    case Schema::Kind::kRegex: name = "pattern"; break;
     case Schema::Kind::kInputFile:
-    case Schema::Kind::kOutputFile:
-      name = "path";
-      break;
-    case Schema::Kind::kNone:
-      break;
+    case Schema::Kind::kOutputFile: name = "path"; break;
+    case Schema::Kind::kNone: break;
   }
   if (!schema.min.empty()) name += ", " + schema.min + " to " + schema.max;
   if (!name.empty()) return name;

@@ -41,17 +41,13 @@ std::string Join(const std::vector<std::string>& words) {
 // one, is not shown.
 std::string Found(const Node& node, bool secret) {
   switch (node.kind) {
-    case Kind::kNull:
-      return "nothing";
-    case Kind::kList:
-      return "a list";
-    case Kind::kMap:
-      return "a map";
+    case Kind::kNull: return "nothing";
+    case Kind::kList: return "a list";
+    case Kind::kMap: return "a map";
     case Kind::kBool:
     case Kind::kInt:
     case Kind::kFloat:
-    case Kind::kString:
-      break;
+    case Kind::kString: break;
   }
   if (!node.raw.empty()) return "the value of " + std::string(secret ? "a substitution" : Quote(node.raw));
   if (secret) return "something else";
@@ -374,20 +370,14 @@ class Validator {
     switch (schema.kind) {
       case Schema::Kind::kNone:
       case Schema::Kind::kInputFile:
-      case Schema::Kind::kOutputFile:
-        return true;
-      case Schema::Kind::kDuration:
-        return CheckRange(ParseDuration, schema, node, path);
-      case Schema::Kind::kSize:
-        return CheckRange(ParseSize, schema, node, path);
+      case Schema::Kind::kOutputFile: return true;
+      case Schema::Kind::kDuration: return CheckRange(ParseDuration, schema, node, path);
+      case Schema::Kind::kSize: return CheckRange(ParseSize, schema, node, path);
       case Schema::Kind::kShare:
         return ParsePermille(node.text).value_or(0) > 0 || CheckRange(ParseSize, schema, node, path);
-      case Schema::Kind::kAddress:
-        return ParseAddress(node.text) || Mismatch(schema, node, path);
-      case Schema::Kind::kUrl:
-        return CheckUrl(schema, node, path);
-      case Schema::Kind::kRegex:
-        return CheckRegex(schema, node, path);
+      case Schema::Kind::kAddress: return ParseAddress(node.text) || Mismatch(schema, node, path);
+      case Schema::Kind::kUrl: return CheckUrl(schema, node, path);
+      case Schema::Kind::kRegex: return CheckRegex(schema, node, path);
     }
     return true;
   }

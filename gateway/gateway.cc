@@ -375,14 +375,16 @@ void Gateway::Drain() {
       for (size_t signal = 0; signal < kSignals; ++signal) {
         const LedgerEntry& entry = s->ledger[sink][signal];
         if (!s->sink_takes[sink][signal] || entry.accepted == 0) continue;
-        spdlog::info(
-            "account of {} {}: accepted {}, delivered {}, dead-lettered {}, dropped {} ({} duplicate, {} at "
-            "shutdown){}",
-            s->sinks[sink], SignalName(static_cast<Signal>(signal)), entry.accepted, entry.delivered,
-            entry.dead_lettered, entry.dropped_total(),
-            entry.dropped[static_cast<size_t>(DropReason::kDuplicate)],
-            entry.dropped[static_cast<size_t>(DropReason::kShutdown)],
-            entry.Balanced() && entry.held + entry.queued == 0 ? "" : "; NOT settled");
+        const uint64_t lost = entry.dropped[static_cast<size_t>(DropReason::kShutdown)];
+        const bool settled = entry.Balanced() && entry.held + entry.queued == 0;
+        spdlog::log(lost == 0 && settled ? spdlog::level::info : spdlog::level::err,
+                    "account of {} {}: accepted {}, delivered {}, dead-lettered {}, dropped {} ({} "
+                    "duplicate, {} lost at "
+                    "shutdown){}",
+                    s->sinks[sink], SignalName(static_cast<Signal>(signal)), entry.accepted, entry.delivered,
+                    entry.dead_lettered, entry.dropped_total(),
+                    entry.dropped[static_cast<size_t>(DropReason::kDuplicate)], lost,
+                    settled ? "" : "; NOT settled");
       }
     }
     summary->set_value();

@@ -71,22 +71,14 @@ bool IsCount(double value) { return value >= 0 && !std::isinf(value); }
 
 std::string_view ExpositionSkipName(ExpositionSkip reason) {
   switch (reason) {
-    case ExpositionSkip::kFamilyConflict:
-      return "family_conflict";
-    case ExpositionSkip::kBadName:
-      return "bad_name";
-    case ExpositionSkip::kBadLabel:
-      return "bad_label";
-    case ExpositionSkip::kBadUtf8:
-      return "bad_utf8";
-    case ExpositionSkip::kDuplicate:
-      return "duplicate";
-    case ExpositionSkip::kBadValue:
-      return "bad_value";
-    case ExpositionSkip::kWrongType:
-      return "wrong_type";
-    case ExpositionSkip::kPageFull:
-      return "page_full";
+    case ExpositionSkip::kFamilyConflict: return "family_conflict";
+    case ExpositionSkip::kBadName: return "bad_name";
+    case ExpositionSkip::kBadLabel: return "bad_label";
+    case ExpositionSkip::kBadUtf8: return "bad_utf8";
+    case ExpositionSkip::kDuplicate: return "duplicate";
+    case ExpositionSkip::kBadValue: return "bad_value";
+    case ExpositionSkip::kWrongType: return "wrong_type";
+    case ExpositionSkip::kPageFull: return "page_full";
   }
   return "";
 }
@@ -116,10 +108,8 @@ void AppendNumber(std::string* out, double value) {
 std::unique_ptr<PageWriter> PageWriter::New(ExpositionFormat format, const Options& options) {
   switch (format) {
     case ExpositionFormat::kText:
-    case ExpositionFormat::kOpenMetrics:
-      return NewTextWriter(format, options);
-    case ExpositionFormat::kProtobuf:
-      return NewProtobufWriter(options);
+    case ExpositionFormat::kOpenMetrics: return NewTextWriter(format, options);
+    case ExpositionFormat::kProtobuf: return NewProtobufWriter(options);
   }
   return nullptr;
 }

@@ -28,16 +28,11 @@ constexpr size_t kLengthBytes = 5;
 
 uint64_t TypeNumber(MetricType type) {
   switch (type) {
-    case MetricType::kCounter:
-      return 0;
-    case MetricType::kGauge:
-      return 1;
-    case MetricType::kSummary:
-      return 2;
-    case MetricType::kUnknown:
-      return 3;
-    case MetricType::kHistogram:
-      return 4;
+    case MetricType::kCounter: return 0;
+    case MetricType::kGauge: return 1;
+    case MetricType::kSummary: return 2;
+    case MetricType::kUnknown: return 3;
+    case MetricType::kHistogram: return 4;
   }
   return 3;
 }

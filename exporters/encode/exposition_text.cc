@@ -76,16 +76,11 @@ class TextWriter final : public PageWriter {
 
   std::string_view TypeName() const {
     switch (family().type) {
-      case MetricType::kCounter:
-        return "counter";
-      case MetricType::kGauge:
-        return "gauge";
-      case MetricType::kHistogram:
-        return "histogram";
-      case MetricType::kSummary:
-        return "summary";
-      case MetricType::kUnknown:
-        return open_metrics_ ? "unknown" : "untyped";
+      case MetricType::kCounter: return "counter";
+      case MetricType::kGauge: return "gauge";
+      case MetricType::kHistogram: return "histogram";
+      case MetricType::kSummary: return "summary";
+      case MetricType::kUnknown: return open_metrics_ ? "unknown" : "untyped";
     }
     return "";
   }

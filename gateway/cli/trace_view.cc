@@ -162,23 +162,12 @@ class View {
     if (!options_.color) return text;
     const char* code = "";
     switch (tone) {
-      case Tone::kPlain:
-        return text;
-      case Tone::kDim:
-        code = "2";
-        break;
-      case Tone::kBold:
-        code = "1";
-        break;
-      case Tone::kBad:
-        code = "31";
-        break;
-      case Tone::kWarn:
-        code = "33";
-        break;
-      case Tone::kGood:
-        code = "32";
-        break;
+      case Tone::kPlain: return text;
+      case Tone::kDim: code = "2"; break;
+      case Tone::kBold: code = "1"; break;
+      case Tone::kBad: code = "31"; break;
+      case Tone::kWarn: code = "33"; break;
+      case Tone::kGood: code = "32"; break;
     }
     return std::string("\x1b[") + code + 'm' + text + "\x1b[0m";
   }

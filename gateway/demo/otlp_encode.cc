@@ -179,14 +179,10 @@ std::string Encode(const Attributes& resource, const std::string& scope, const I
 
 const char* SeverityText(Severity severity) {
   switch (severity) {
-    case Severity::kDebug:
-      return "DEBUG";
-    case Severity::kInfo:
-      return "INFO";
-    case Severity::kWarn:
-      return "WARN";
-    case Severity::kError:
-      return "ERROR";
+    case Severity::kDebug: return "DEBUG";
+    case Severity::kInfo: return "INFO";
+    case Severity::kWarn: return "WARN";
+    case Severity::kError: return "ERROR";
   }
   return "";
 }

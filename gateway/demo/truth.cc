@@ -7,16 +7,11 @@ namespace {
 
 const char* KindName(SpanKind kind) {
   switch (kind) {
-    case SpanKind::kInternal:
-      return "SPAN_KIND_INTERNAL";
-    case SpanKind::kServer:
-      return "SPAN_KIND_SERVER";
-    case SpanKind::kClient:
-      return "SPAN_KIND_CLIENT";
-    case SpanKind::kProducer:
-      return "SPAN_KIND_PRODUCER";
-    case SpanKind::kConsumer:
-      return "SPAN_KIND_CONSUMER";
+    case SpanKind::kInternal: return "SPAN_KIND_INTERNAL";
+    case SpanKind::kServer: return "SPAN_KIND_SERVER";
+    case SpanKind::kClient: return "SPAN_KIND_CLIENT";
+    case SpanKind::kProducer: return "SPAN_KIND_PRODUCER";
+    case SpanKind::kConsumer: return "SPAN_KIND_CONSUMER";
   }
   return "";
 }

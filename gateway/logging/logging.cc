@@ -69,14 +69,10 @@ class EscapedMessage : public spdlog::custom_flag_formatter {
 
 spdlog::level::level_enum LevelOf(config::Log::Level level) {
   switch (level) {
-    case config::Log::Level::kDebug:
-      return spdlog::level::debug;
-    case config::Log::Level::kInfo:
-      return spdlog::level::info;
-    case config::Log::Level::kWarn:
-      return spdlog::level::warn;
-    case config::Log::Level::kError:
-      return spdlog::level::err;
+    case config::Log::Level::kDebug: return spdlog::level::debug;
+    case config::Log::Level::kInfo: return spdlog::level::info;
+    case config::Log::Level::kWarn: return spdlog::level::warn;
+    case config::Log::Level::kError: return spdlog::level::err;
   }
   return spdlog::level::info;
 }

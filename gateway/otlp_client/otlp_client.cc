@@ -40,12 +40,9 @@ bool Retryable(grpc::StatusCode code, bool has_retry_info) {
     case grpc::StatusCode::ABORTED:
     case grpc::StatusCode::OUT_OF_RANGE:
     case grpc::StatusCode::UNAVAILABLE:
-    case grpc::StatusCode::DATA_LOSS:
-      return true;
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return has_retry_info;
-    default:
-      return false;
+    case grpc::StatusCode::DATA_LOSS: return true;
+    case grpc::StatusCode::RESOURCE_EXHAUSTED: return has_retry_info;
+    default: return false;
   }
 }
 

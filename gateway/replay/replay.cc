@@ -132,14 +132,11 @@ class Run {
         Turn turn{entry.event_ns, 0, i, &entry};
         switch (options_.order) {
           case ReplayOrder::kFile:
-          case ReplayOrder::kTime:
-            break;
+          case ReplayOrder::kTime: break;
           case ReplayOrder::kLogsFirst:
             turn.rank = entry.signal == Signal::kLogs ? 0 : entry.signal == Signal::kTraces ? 1 : 2;
             break;
-          case ReplayOrder::kSpansFirst:
-            turn.rank = static_cast<uint32_t>(entry.signal);
-            break;
+          case ReplayOrder::kSpansFirst: turn.rank = static_cast<uint32_t>(entry.signal); break;
           case ReplayOrder::kShuffle:
             // Shifted by `window` as a whole, so that nothing falls below zero.
             random += 0x9e3779b97f4a7c15u;

@@ -42,15 +42,11 @@ class Oracle {
 
 json::value ToJson(const Node& node) {
   switch (node.kind) {
-    case Node::Kind::kNull:
-      return nullptr;
-    case Node::Kind::kBool:
-      return node.text == "true";
+    case Node::Kind::kNull: return nullptr;
+    case Node::Kind::kBool: return node.text == "true";
     case Node::Kind::kInt:
-    case Node::Kind::kFloat:
-      return Parse(node.text);
-    case Node::Kind::kString:
-      return json::string(node.text);
+    case Node::Kind::kFloat: return Parse(node.text);
+    case Node::Kind::kString: return json::string(node.text);
     case Node::Kind::kList: {
       json::array out;
       for (const Node& item : node.items) out.push_back(ToJson(item));
