@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -29,7 +30,7 @@ double SecondsSince(steady_clock::time_point start) {
 
 // "1:02:03" or "2:03".
 std::string Clock(double seconds) {
-  const auto s = static_cast<uint64_t>(std::max(seconds, 0.0) + 0.5);
+  const auto s = static_cast<uint64_t>(std::llround(std::max(seconds, 0.0)));
   char text[32];
   if (s >= 3600) {
     std::snprintf(text, sizeof text, "%llu:%02llu:%02llu", static_cast<unsigned long long>(s / 3600),
@@ -224,8 +225,9 @@ Result<ReplayPace> ParsePace(std::string_view text) {
   if (text == "max") return ReplayPace{0};
   if (text == "realtime") return ReplayPace{1};
   double factor = 0;
-  const char* const end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, factor, std::chars_format::fixed);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto parsed = std::from_chars(begin, end, factor, std::chars_format::fixed);
   const bool ok = parsed.ec == std::errc() &&
                   std::string_view(parsed.ptr, static_cast<size_t>(end - parsed.ptr)) == "x" &&
                   factor >= 1e-3 && factor <= 1e6;

@@ -40,18 +40,18 @@ struct ScriptedOtlpServer::Impl : grpc::CallbackGenericService {
                        : method.find("Logs") != std::string::npos ? Signal::kLogs
                                                                   : Signal::kMetrics;
       request.bytes = Flatten(request_);
-      Answer answer;
+      Answer told;
       {
         const std::lock_guard lock(impl_->mutex);
         impl_->requests.push_back(request);
-        if (impl_->answer) answer = impl_->answer(request);
+        if (impl_->answer) told = impl_->answer(request);
       }
-      const grpc::Status status(static_cast<grpc::StatusCode>(answer.code), answer.message, answer.details);
+      const grpc::Status status(static_cast<grpc::StatusCode>(told.code), told.message, told.details);
       if (!status.ok()) {
         Finish(status);
         return;
       }
-      const grpc::Slice slice(answer.body);
+      const grpc::Slice slice(told.body);
       response_ = grpc::ByteBuffer(&slice, 1);
       StartWriteAndFinish(&response_, grpc::WriteOptions(), status);
     }
