@@ -178,6 +178,7 @@ Status Gateway::Start() {
     decoders_.push_back(std::make_unique<ingest::Decoder>(epoch_, *batches_, *slices_, *slabs_, filter_));
   }
   std::vector<ingest::Decoder*> decoders;
+  decoders.reserve(decoders_.size());
   for (const auto& decoder : decoders_) decoders.push_back(decoder.get());
   receiver_ = std::make_unique<ingest::OtlpReceiver>(
       std::move(decoders), *sequencer_, *slabs_,
@@ -202,6 +203,7 @@ Status Gateway::Start() {
 
 Status Gateway::StartListeners() {
   std::vector<boost::asio::io_context*> loops;
+  loops.reserve(cores_.size());
   for (const auto& core : cores_) loops.push_back(&core->io());
   const auto start = [&](std::unique_ptr<ingest::HttpServer>& server, const config::Listener& listener,
                          uint64_t max_body, const std::vector<std::string>& origins, ingest::Handler& handler,
@@ -370,7 +372,7 @@ void Gateway::Drain() {
   for (std::future<void>& one : stopped) one.wait_until(deadline + std::chrono::seconds(5));
   auto summary = std::make_shared<std::promise<void>>();
   std::future<void> written = summary->get_future();
-  Snapshot([summary](std::shared_ptr<const GatewaySnapshot> s) {
+  Snapshot([summary](const std::shared_ptr<const GatewaySnapshot>& s) {
     for (size_t sink = 0; sink < s->sinks.size(); ++sink) {
       for (size_t signal = 0; signal < kSignals; ++signal) {
         const LedgerEntry& entry = s->ledger[sink][signal];

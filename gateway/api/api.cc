@@ -127,7 +127,7 @@ void Api::Metrics(const Request& request, Responder responder) {
       exporters::NegotiateExposition(request.headers.Get("accept"));
   // (std::function wants something copyable.)
   auto reply = std::make_shared<Responder>(std::move(responder));
-  backend_.Snapshot([this, selection, format, reply](std::shared_ptr<const GatewaySnapshot> snapshot) {
+  backend_.Snapshot([this, selection, format, reply](const std::shared_ptr<const GatewaySnapshot>& snapshot) {
     auto writer = exporters::PageWriter::New(format.format);
     if (selection.derived) backend_.series().Write(*writer);
     if (selection.self) {
@@ -146,7 +146,7 @@ void Api::Metrics(const Request& request, Responder responder) {
 
 void Api::Status(Responder responder) {
   auto reply = std::make_shared<Responder>(std::move(responder));
-  backend_.Snapshot([reply](std::shared_ptr<const GatewaySnapshot> snapshot) {
+  backend_.Snapshot([reply](const std::shared_ptr<const GatewaySnapshot>& snapshot) {
     reply->Reply(Json(200, RenderStatus(*snapshot)));
   });
 }
@@ -158,7 +158,7 @@ void Api::Trace(std::string_view text, Responder responder) {
     return;
   }
   auto reply = std::make_shared<Responder>(std::move(responder));
-  backend_.FetchTrace(*id, [id = *id, reply](std::shared_ptr<const TraceMaterial> material) {
+  backend_.FetchTrace(*id, [id = *id, reply](const std::shared_ptr<const TraceMaterial>& material) {
     std::string body = RenderTrace(id, *material, kMaxTraceItems);
     if (!body.empty()) {
       reply->Reply(Json(200, std::move(body)));

@@ -228,7 +228,7 @@ std::string ReasonText(const std::string& state, std::string_view reason) {
   if (state == "span") return "its span_id names a span of this trace";
   if (state == "waiting")
     return "its span has not arrived yet; it is held until it does, at most for log_hold";
-  const std::string where =
+  std::string where =
       state == "trace" ? "its trace was seen, its span was not" : "no span of its trace was seen";
   if (reason == "no_span") return where + ": none arrived while it was held (correlate.log_hold)";
   if (reason == "unsampled") return where + ": its sampled flag is 0, so the sender records no span";
