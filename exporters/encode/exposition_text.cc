@@ -43,7 +43,8 @@ std::string LabelNumber(double value, bool point) {
 
 // Seconds with all nine decimals that nanoseconds have, less trailing zeros.
 void AppendSeconds(std::string* out, uint64_t ns) {
-  AppendNumber(out, static_cast<double>(ns / 1'000'000'000));
+  const uint64_t whole = ns / 1'000'000'000;
+  AppendNumber(out, static_cast<double>(whole));
   uint64_t rest = ns % 1'000'000'000;
   char digits[10] = {'.'};
   for (int i = 9; i >= 1; --i, rest /= 10) digits[i] = static_cast<char>('0' + rest % 10);

@@ -95,7 +95,7 @@ std::string Pad(std::string text, size_t width) {
   return text;
 }
 
-std::string PadLeft(std::string text, size_t width) {
+std::string PadLeft(const std::string& text, size_t width) {
   const size_t have = Width(text);
   return have < width ? std::string(width - have, ' ') + text : text;
 }

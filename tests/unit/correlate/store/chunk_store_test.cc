@@ -7,7 +7,7 @@ namespace {
 
 class ChunkStoreTest : public testing::Test {
  protected:
-  ChunkPtr Make(uint64_t tick, std::vector<uint64_t> traces) {
+  ChunkPtr Make(uint64_t tick, const std::vector<uint64_t>& traces) {
     auto chunk = std::make_shared<Chunk>();
     chunk->tick = tick;
     chunk->bytes = slabs_.Take(4096);
