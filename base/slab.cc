@@ -14,6 +14,10 @@ namespace {
 constexpr size_t kSmallest = 4096;
 constexpr unsigned kSmallestBits = 12;
 
+// From here on slabs are mappings of their own: given back, they leave the process at once, and no heap is
+// left in pieces. Smaller ones come from the heap.
+constexpr size_t kMapped = 128 << 10;
+
 }  // namespace
 
 Slab& Slab::operator=(Slab&& other) noexcept {
@@ -50,8 +54,30 @@ void Slab::Reset() {
 }
 
 SlabPool::~SlabPool() {
-  for (auto& list : free_) {
-    for (char* data : list) std::free(data);
+  for (size_t i = 0; i < kClasses; ++i) {
+    for (char* data : free_[i]) Free(data, ClassBytes(i));
+  }
+}
+
+char* SlabPool::Allocate(size_t capacity) {
+  char* data = nullptr;
+  if (capacity >= kMapped) {
+    void* mapped = ::mmap(nullptr, capacity + Slab::kPadding, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped != MAP_FAILED) data = static_cast<char*>(mapped);
+  } else {
+    data = static_cast<char*>(std::aligned_alloc(64, capacity + Slab::kPadding));
+    if (data != nullptr) std::memset(data + capacity, 0, Slab::kPadding);
+  }
+  if (data == nullptr) throw std::bad_alloc();
+  return data;
+}
+
+void SlabPool::Free(char* data, size_t capacity) {
+  if (capacity >= kMapped) {
+    ::munmap(data, capacity + Slab::kPadding);
+  } else {
+    std::free(data);
   }
 }
 
@@ -100,9 +126,7 @@ Slab SlabPool::Lend(size_t index) {
       return slab;
     }
   }
-  slab.data_ = static_cast<char*>(std::aligned_alloc(64, slab.capacity_ + Slab::kPadding));
-  if (slab.data_ == nullptr) throw std::bad_alloc();
-  std::memset(slab.data_ + slab.capacity_, 0, Slab::kPadding);
+  slab.data_ = Allocate(slab.capacity_);
   return slab;
 }
 
@@ -114,7 +138,7 @@ void SlabPool::GiveBack(char* data, size_t capacity) {
     idle_.fetch_add(capacity, std::memory_order_relaxed);
     return;
   }
-  std::free(data);
+  Free(data, capacity);
 }
 
 }  // namespace braid

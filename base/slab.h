@@ -100,6 +100,9 @@ class SlabPool {
   static size_t ClassOf(size_t capacity);
   static size_t ClassBytes(size_t index);
 
+  static char* Allocate(size_t capacity);
+  static void Free(char* data, size_t capacity);
+
   Slab Lend(size_t index);
   void GiveBack(char* data, size_t capacity);
 

@@ -67,16 +67,16 @@ Gateway::~Gateway() {
   cores_.clear();
 }
 
-// How the budget is shared out. Tables a quarter (62 bytes a record); requests, chunks and queues six tenths,
+// How the budget is shared out. Tables a quarter (62 bytes a record); requests, chunks and queues half,
 // of which the store and the payload held for verdicts take fixed parts; a sixteenth may lie idle for reuse;
 // the rest is the program itself.
 Gateway::MemoryPlan Gateway::PlanMemory(const config::Config& config, size_t cores) {
   const size_t budget = config.memory.budget;
   MemoryPlan plan;
-  plan.slab_bytes = budget / 10 * 6;
+  plan.slab_bytes = budget / 2;
   plan.idle_bytes = budget / 16;
   plan.store_bytes = std::min<size_t>(config.store.max_bytes, budget / 4) / cores;
-  plan.pending_bytes = budget / 5 / cores;
+  plan.pending_bytes = budget / 20 * 3 / cores;
   constexpr size_t kRecordBytes = 62;
   plan.window_records =
       std::bit_floor(std::clamp<size_t>(budget / 4 / kRecordBytes / cores, 1 << 12, 1 << 28));

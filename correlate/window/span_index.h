@@ -1,7 +1,10 @@
 #pragma once
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <cstdint>
-#include <initializer_list>
 
 #include "correlate/window/record.h"
 #include "correlate/window/table_memory.h"
@@ -40,7 +43,7 @@ class SpanIndex {
   size_t bytes() const { return lines_.bytes(); }
 
  private:
-  struct Line {
+  struct alignas(64) Line {
     uint32_t tags[8];
     Ordinal ordinals[8];
   };
@@ -49,6 +52,22 @@ class SpanIndex {
   size_t First(uint64_t hash) const { return Reduce(hash); }
   size_t Second(uint64_t hash) const { return Reduce(hash * 0x9e3779b97f4a7c15u); }
   size_t Reduce(uint64_t hash) const { return static_cast<size_t>((hash >> 32) * lines_.size() >> 32); }
+  // One bit for each of the line's tags that equals `tag`.
+  static unsigned TagHits(const Line& line, uint32_t tag) {
+#if defined(__SSE2__)
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+    const auto* tags = reinterpret_cast<const __m128i*>(line.tags);
+    const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(tags), wanted);
+    const __m128i high = _mm_cmpeq_epi32(_mm_load_si128(tags + 1), wanted);
+    return static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(low)) |
+                                 _mm_movemask_ps(_mm_castsi128_ps(high)) << 4);
+#else
+    unsigned hits = 0;
+    for (unsigned i = 0; i < 8; ++i) hits |= static_cast<unsigned>(line.tags[i] == tag) << i;
+    return hits;
+#endif
+  }
+
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash) | 1; }
 
   TableMemory<Line> lines_;
@@ -56,15 +75,13 @@ class SpanIndex {
 
 template <typename Matches>
 Ordinal SpanIndex::Find(uint64_t hash, Matches matches) const {
-  const uint32_t tag = TagOf(hash);
-  for (const size_t at : {First(hash), Second(hash)}) {
-    const Line& line = lines_[at];
-    unsigned hits = 0;
-    for (unsigned i = 0; i < 8; ++i) hits |= static_cast<unsigned>(line.tags[i] == tag) << i;
-    while (hits != 0) {
-      const unsigned i = static_cast<unsigned>(__builtin_ctz(hits));
-      if (matches(line.ordinals[i])) return line.ordinals[i];
-      hits &= hits - 1;
+  // Both lines are asked for before either is looked at, so that their misses overlap.
+  const Line* const lines[2] = {&lines_[First(hash)], &lines_[Second(hash)]};
+  const unsigned hits[2] = {TagHits(*lines[0], TagOf(hash)), TagHits(*lines[1], TagOf(hash))};
+  for (int which = 0; which < 2; ++which) {
+    for (unsigned left = hits[which]; left != 0; left &= left - 1) {
+      const Ordinal candidate = lines[which]->ordinals[__builtin_ctz(left)];
+      if (matches(candidate)) return candidate;
     }
   }
   return 0;
