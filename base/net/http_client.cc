@@ -247,13 +247,13 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
                               if (failed) {
                                 Fail("resolve", failed);
                               } else {
-                                ConnectTo(std::move(results));
+                                ConnectTo(results);
                               }
                             }));
   }
 
-  void ConnectTo(tcp::resolver::results_type endpoints) {
-    asio::async_connect(socket(), std::move(endpoints), Bind([this](error_code error, const tcp::endpoint&) {
+  void ConnectTo(const tcp::resolver::results_type& endpoints) {
+    asio::async_connect(socket(), endpoints, Bind([this](error_code error, const tcp::endpoint&) {
                           if (error) {
                             Fail("connect", error);
                             return;

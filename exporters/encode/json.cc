@@ -297,7 +297,7 @@ constexpr MessageInfo kMetric = {kMetricFields};
 
 #define BRAID_REQUEST(Name, resources, scopes, items, Item)                                               \
   constexpr FieldInfo kScope##Name##Fields[] = {{1, "scope", Kind::kMessage, false, &kScope},             \
-                                                {2, items, Kind::kMessage, kRepeated, &Item},             \
+                                                {2, items, Kind::kMessage, kRepeated, &(Item)},           \
                                                 {3, "schemaUrl", Kind::kString}};                         \
   constexpr MessageInfo kScope##Name = {kScope##Name##Fields};                                            \
   constexpr FieldInfo kResource##Name##Fields[] = {{1, "resource", Kind::kMessage, false, &kResource},    \

@@ -114,7 +114,7 @@ class Lane::Impl : public std::enable_shared_from_this<Lane::Impl> {
   Entries::iterator NextReady(Line& line, TimePoint now, TimePoint* wake);
   void Arm(Line& line, TimePoint now, TimePoint when);
   void Start(Line& line, Entries::iterator entry);
-  void OnDone(Line& line, Entries::iterator entry, uint64_t generation, SendResult result);
+  void OnDone(Line& line, Entries::iterator entry, uint64_t generation, const SendResult& result);
   void Delivered(Line& line, Entries::iterator entry, const SendResult& result);
   void Pause(Line& line, Entry& entry, uint64_t generation, const SendResult& result);
   void Refused(Line& line, Entries::iterator entry, DropReason reason, const std::string& message);
@@ -268,14 +268,14 @@ void Lane::Impl::Start(Line& line, Entries::iterator entry) {
   ++counts_.requests;
   if (entry->attempts++ > 0) ++counts_.retries;
   // The iterator stays valid: entries under way are erased by OnDone() or Finish() only.
-  sink_->Send(entry->piece,
-              [weak = weak_from_this(), &line, entry, generation = line.generation](SendResult result) {
-                const auto self = weak.lock();
-                if (self && !self->stopped_) self->OnDone(line, entry, generation, std::move(result));
-              });
+  sink_->Send(entry->piece, [weak = weak_from_this(), &line, entry,
+                             generation = line.generation](const SendResult& result) {
+    const auto self = weak.lock();
+    if (self && !self->stopped_) self->OnDone(line, entry, generation, result);
+  });
 }
 
-void Lane::Impl::OnDone(Line& line, Entries::iterator entry, uint64_t generation, SendResult result) {
+void Lane::Impl::OnDone(Line& line, Entries::iterator entry, uint64_t generation, const SendResult& result) {
   entry->in_flight = false;
   --line.in_flight;
   if (!result.message.empty()) NoteError(result.message);

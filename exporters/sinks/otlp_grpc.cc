@@ -168,8 +168,8 @@ class GrpcSink final : public Sink {
   GrpcSink(GrpcShared& shared, asio::io_context& io)
       : shared_(shared), channel_(shared.NewChannel()), port_(std::make_shared<Port>()) {
     for (int i = 0; i < kSignals; ++i) {
-      methods_[static_cast<size_t>(i)] =
-          grpc_channel_register_call(channel_, OtlpMethod(static_cast<Signal>(i)).data(), nullptr, nullptr);
+      methods_[static_cast<size_t>(i)] = grpc_channel_register_call(
+          channel_, std::string(OtlpMethod(static_cast<Signal>(i))).c_str(), nullptr, nullptr);
     }
     MutexLock lock(port_->mutex);
     port_->io = &io;

@@ -21,7 +21,6 @@ using test::ItemNames;
 using test::LogChunk;
 using test::SpanChunk;
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 using Kind = SendResult::Kind;

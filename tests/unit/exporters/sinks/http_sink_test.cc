@@ -233,7 +233,7 @@ TEST_F(HttpSinkTest, EndsWhatHangs) {
   EXPECT_EQ(cancelled->kind, Kind::kRetry);
 
   bool called = false;
-  sink_->Send({chunk, 0, 1}, [&](SendResult) { called = true; });
+  sink_->Send({chunk, 0, 1}, [&](const SendResult&) { called = true; });
   RunUntil([&] { return server.seen().size() == 3; });
   sink_.reset();
   io_.restart();
