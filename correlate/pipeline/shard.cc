@@ -673,9 +673,9 @@ void Shard::Touch(uint32_t slot) const {
 
 void Shard::EnforceBudget() {
   if (pending_bytes_ + held_logs_.bytes() <= options_.max_pending_bytes) return;
-  if (held_logs_.bytes() > options_.max_pending_bytes / 2) {
+  if (held_logs_.bytes() > MaxHeldLogBytes()) {
     held_logs_.Advance(
-        tick_, held_logs_.hold_ticks(), options_.max_pending_bytes / 2,
+        tick_, held_logs_.hold_ticks(), MaxHeldLogBytes(),
         [&](Ordinal o) { return window_.Alive(o) && window_[o].Has(rf::kWaiting); },
         [&](Ordinal o, HoldQueue::Release) { ReleaseLog(o, UnjoinedReason::kOverBudget); });
   }
@@ -692,7 +692,7 @@ void Shard::OnTick(uint32_t tick) {
   window_.Advance(tick, [this](Ordinal oldest) { Retire(oldest); });
   const uint32_t hold = pressure_ >= 1 ? held_logs_.hold_ticks() / 2 : held_logs_.hold_ticks();
   held_logs_.Advance(
-      tick, hold, options_.max_pending_bytes / 2,
+      tick, hold, MaxHeldLogBytes(),
       [&](Ordinal o) { return window_.Alive(o) && window_[o].Has(rf::kWaiting); },
       [&](Ordinal o, HoldQueue::Release why) {
         ReleaseLog(

@@ -206,6 +206,8 @@ class Shard {
   void JoinWaiting(Ordinal newest_log, Ordinal span, TraceSlot& slot);
 
   void Decide(uint32_t slot, Trigger trigger);
+  // Logs may take three quarters of the held payload; open traces always keep the rest.
+  uint64_t MaxHeldLogBytes() const { return options_.max_pending_bytes / 4 * 3; }
   void DecideDue();
   void DecideOldest(Trigger trigger);
   void EnforceBudget();

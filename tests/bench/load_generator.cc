@@ -359,8 +359,7 @@ class GrpcConnection : public Connection {
       case h2::kGoAway:
         Die(options_.endpoint + ": GOAWAY " +
             std::string(payload.substr(std::min<size_t>(8, payload.size()))));
-      default:
-        return;
+      default: return;
     }
   }
 

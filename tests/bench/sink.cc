@@ -216,11 +216,8 @@ class GrpcConnection : public Connection {
         streams_[frame.stream].body += payload;
         if ((frame.flags & h2::kEndStream) != 0) Answer(frame.stream);
         return true;
-      case h2::kRstStream:
-        streams_.erase(frame.stream);
-        return true;
-      default:
-        return true;
+      case h2::kRstStream: streams_.erase(frame.stream); return true;
+      default: return true;
     }
   }
 

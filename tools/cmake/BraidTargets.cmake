@@ -6,12 +6,6 @@
 #   LIBS  third-party targets
 function(braid_library)
   cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;LIBS" ${ARGN})
-  foreach(source ${ARG_SRCS})
-    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source} AND NOT EXISTS ${source})
-      message(WARNING "${ARG_NAME}: ${source} is not there yet")
-      list(REMOVE_ITEM ARG_SRCS ${source})
-    endif()
-  endforeach()
   if(ARG_SRCS)
     add_library(${ARG_NAME} STATIC ${ARG_SRCS})
     target_link_libraries(${ARG_NAME} PUBLIC ${ARG_DEPS} ${ARG_LIBS} Threads::Threads)
