@@ -243,7 +243,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
       ConnectTo(tcp::resolver::results_type::create(tcp::endpoint(address, port), server.host, server.port));
       return;
     }
-    resolver_.async_resolve(server.host, server.port, Bind([this](error_code failed, auto results) {
+    resolver_.async_resolve(server.host, server.port, Bind([this](error_code failed, const auto& results) {
                               if (failed) {
                                 Fail("resolve", failed);
                               } else {

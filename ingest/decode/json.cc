@@ -26,10 +26,10 @@ constexpr size_t kKeepParser = 4u << 20;
 constexpr std::array<int8_t, 256> kHexDigits = [] {
   std::array<int8_t, 256> table{};
   table.fill(-1);
-  for (int i = 0; i < 10; ++i) table[static_cast<size_t>('0' + i)] = static_cast<int8_t>(i);
-  for (int i = 0; i < 6; ++i) {
-    table[static_cast<size_t>('a' + i)] = static_cast<int8_t>(10 + i);
-    table[static_cast<size_t>('A' + i)] = static_cast<int8_t>(10 + i);
+  for (size_t i = 0; i < 10; ++i) table['0' + i] = static_cast<int8_t>(i);
+  for (size_t i = 0; i < 6; ++i) {
+    table['a' + i] = static_cast<int8_t>(10 + i);
+    table['A' + i] = static_cast<int8_t>(10 + i);
   }
   return table;
 }();
@@ -438,7 +438,7 @@ class JsonTranscoder::Impl {
     uint32_t bits = 0;
     int count = 0;
     for (const char c : text) {
-      const int digit = kBase64Digits[static_cast<uint8_t>(c)];
+      const int8_t digit = kBase64Digits[static_cast<uint8_t>(c)];
       if (digit < 0) return nullptr;
       bits = bits << 6 | static_cast<uint32_t>(digit);
       count += 6;
@@ -483,18 +483,19 @@ class JsonTranscoder::Impl {
   // The text of a string that holds a number.
   static bool ParseNumber(std::string_view text, Number* number) {
     if (!LooksLikeNumber(text)) return false;
-    const char* end = text.data() + text.size();
-    auto result = std::from_chars(text.data(), end, number->as_signed);
+    const char* const begin = text.data();
+    const char* const end = begin + text.size();
+    auto result = std::from_chars(begin, end, number->as_signed);
     if (result.ec == std::errc() && result.ptr == end) {
       number->kind = Number::Kind::kSigned;
       return true;
     }
-    result = std::from_chars(text.data(), end, number->as_unsigned);
+    result = std::from_chars(begin, end, number->as_unsigned);
     if (result.ec == std::errc() && result.ptr == end) {
       number->kind = Number::Kind::kUnsigned;
       return true;
     }
-    const auto real = std::from_chars(text.data(), end, number->as_double);
+    const auto real = std::from_chars(begin, end, number->as_double);
     number->kind = Number::Kind::kDouble;
     return real.ec == std::errc() && real.ptr == end;
   }
