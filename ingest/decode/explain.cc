@@ -25,6 +25,7 @@ class Explainer {
   }
 
   std::string Place(const MessageSchema& schema, size_t offset) {
+    if (begin_ == nullptr) return found_;  // A view of nothing has no place in it.
     framing_only_ = true;
     target_ = begin_ + offset;
     static_cast<void>(Walk(schema, begin_, end_, recursion_limit_));
@@ -193,7 +194,8 @@ class Explainer {
       case FieldKind::kMessage: {
         if (depth <= 0) return Fault("nested too deep", Outcome::kTooDeep);
         const size_t here = path_.size();
-        const Outcome outcome = Walk(*field.message, content.data(), content.data() + size, depth - 1);
+        const char* const inner = content.data();
+        const Outcome outcome = Walk(*field.message, inner, inner + size, depth - 1);
         if (outcome == Outcome::kTooDeep && Contains(*field.message) && !Inside()) {
           path_.resize(here);
           return Outcome::kOk;
