@@ -33,6 +33,8 @@ namespace {
 
 constexpr uint32_t kMaxHeader = 16 << 10;
 constexpr int kMaxInformational = 8;
+// How long an answer that came before the end of the write keeps its connection.
+constexpr auto kLinger = std::chrono::milliseconds(100);
 
 bool IsAddress(const std::string& host) {
   error_code error;
@@ -307,6 +309,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
     head_ += "Content-Length: " + std::to_string(request.body.size()) + "\r\n\r\n";
     written_ = false;
     write_error_ = {};
+    lingering_ = false;
     informational_ = 0;
     const std::array<asio::const_buffer, 2> buffers = {
         asio::buffer(head_), asio::buffer(request.body.data(), request.body.size())};
@@ -321,6 +324,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
             if (self->turn_ != turn) return;
             self->written_ = !error;
             self->write_error_ = error;
+            if (self->lingering_) self->Finish(std::move(self->response_), self->written_);
           });
     });
     ReadHeader();
@@ -389,7 +393,20 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
     });
   }
 
-  void Answered() { Finish(std::move(response_), written_ && !response_.truncated && parser_->keep_alive()); }
+  // The answer can be here before the handler of the write it answers has run: a moment's patience keeps the
+  // connection. A server that answered without reading the request gets no more than that.
+  void Answered() {
+    const bool keep = !response_.truncated && parser_->keep_alive();
+    if (!keep || written_ || write_error_) {
+      Finish(std::move(response_), keep && written_);
+      return;
+    }
+    lingering_ = true;
+    timer_.expires_after(kLinger);
+    timer_.async_wait(Bind([this](error_code error) {
+      if (!error) Finish(std::move(response_), false);
+    }));
+  }
 
   void NoAnswer(error_code error) {
     const auto client = client_.lock();
@@ -470,6 +487,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
   bool answered_ = false;
   bool written_ = false;
   error_code write_error_;
+  bool lingering_ = false;  // answered; only the end of the write is missing
   int informational_ = 0;
   std::string head_;
   boost::beast::flat_buffer buffer_{kMaxHeader + (16 << 10)};
