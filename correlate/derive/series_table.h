@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "correlate/derive/latency_buckets.h"
 #include "correlate/derive/series_delta.h"
 
@@ -71,7 +72,7 @@ class SeriesTable {
   SeriesTable(const SeriesTable&) = delete;
   SeriesTable& operator=(const SeriesTable&) = delete;
 
-  void Prefetch(uint64_t hash) const { __builtin_prefetch(&slots_[hash & mask_]); }
+  BRAID_PREFETCHER void Prefetch(uint64_t hash) const { __builtin_prefetch(&slots_[hash & mask_]); }
 
   // The series with this hash; kNone if it is not known, or counts in an overflow series.
   Id Find(uint64_t hash) const {
@@ -95,7 +96,7 @@ class SeriesTable {
             row.overflow};
   }
 
-  void PrefetchCell(Id id) const { __builtin_prefetch(&delta_->cells[id], 1); }
+  BRAID_PREFETCHER void PrefetchCell(Id id) const { __builtin_prefetch(&delta_->cells[id], 1); }
 
   // One span, at most a few ns beyond the cache miss. `duration_ns` 0 where the span ends before it starts.
   void Count(Id id, uint64_t duration_ns, uint64_t bytes) {

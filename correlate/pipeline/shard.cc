@@ -631,7 +631,7 @@ void Shard::DecideDue() {
   };
   while (!rooted_.empty() && tick_ - rooted_.front().tick >= settle) {
     // The lines of the next ones are on their way while this one is worked on.
-    if (rooted_.size() > kDecideTogether) Touch(rooted_[kDecideTogether].slot);
+    if (rooted_.size() > kDecideTogether) PrefetchHead(rooted_[kDecideTogether].slot);
     const Opened entry = rooted_.front();
     rooted_.pop_front();
     if (current(entry)) Decide(entry.slot, Trigger::kRoot);
@@ -659,16 +659,11 @@ void Shard::DecideOldest(Trigger trigger) {
         slot.opened_tick != entry.tick) {
       continue;
     }
-    if (opened_.size() > kDecideTogether) Touch(opened_[kDecideTogether].slot);
+    if (opened_.size() > kDecideTogether) PrefetchHead(opened_[kDecideTogether].slot);
     Decide(entry.slot, trigger);
     return;
   }
   open_traces_ = 0;
-}
-
-void Shard::Touch(uint32_t slot) const {
-  const TraceSlot& trace = window_.traces()[slot];
-  __builtin_prefetch(&window_[trace.head]);
 }
 
 void Shard::EnforceBudget() {

@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/ledger.h"
+#include "base/prefetch.h"
 #include "base/ring_queue.h"
 #include "correlate/derive/series_table.h"
 #include "correlate/model/chunk.h"
@@ -221,7 +222,9 @@ class Shard {
   void Keep(Signal signal, const KeptItem& item, uint64_t bytes);
   void FlushKept(Signal signal);
   uint32_t WaitedTicks(Ordinal log) const;
-  void Touch(uint32_t slot) const;
+  BRAID_PREFETCHER void PrefetchHead(uint32_t slot) const {
+    __builtin_prefetch(&window_[window_.traces()[slot].head]);
+  }
   template <typename Fn>
   void ForSinks(Signal signal, Fn fn);
   bool DropsAsDuplicate(const Slice& slice);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "base/prefetch.h"
 #include "correlate/window/record.h"
 #include "correlate/window/table_memory.h"
 
@@ -25,7 +26,7 @@ class SpanIndex {
   // For a window of `capacity` Records.
   explicit SpanIndex(size_t capacity);
 
-  void Prefetch(uint64_t hash) const {
+  BRAID_PREFETCHER void Prefetch(uint64_t hash) const {
     __builtin_prefetch(&lines_[First(hash)], 1);
     __builtin_prefetch(&lines_[Second(hash)], 1);
   }

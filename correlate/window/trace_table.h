@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "base/ids.h"
+#include "base/prefetch.h"
 #include "correlate/model/epoch.h"
 #include "correlate/window/record.h"
 #include "correlate/window/table_memory.h"
@@ -59,10 +60,10 @@ class TraceTable {
 
   TraceTable(const Epoch& epoch, size_t slots, size_t tombstones);
 
-  void Prefetch(uint64_t hash) const { __builtin_prefetch(&tags_[BucketOf(hash) * kBucket], 1); }
+  BRAID_PREFETCHER void Prefetch(uint64_t hash) const { __builtin_prefetch(&tags_[BucketOf(hash) * kBucket], 1); }
 
   // Brings the slot's own line; useful when the tags are there already.
-  void PrefetchSlot(uint64_t hash) const {
+  BRAID_PREFETCHER void PrefetchSlot(uint64_t hash) const {
     const size_t base = BucketOf(hash) * kBucket;
     const uint32_t tag = TagOf(hash);
     for (size_t i = 0; i < kBucket; ++i) {
