@@ -113,6 +113,8 @@ class SeriesTable {
   // The fold's clock, for the age of exemplars.
   void SetNow(uint64_t tick) { now_ = tick; }
 
+  BRAID_PREFETCHER void PrefetchBars(Id id) const { __builtin_prefetch(&bars_[id]); }
+
   // Whether Offer() of a span this slow would change anything, so that the rest of the exemplar need not be
   // fetched in vain. Of equals the first stays.
   bool Wants(Id id, uint64_t duration_ns, bool failing) const;

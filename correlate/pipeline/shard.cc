@@ -17,6 +17,7 @@ constexpr uint32_t kSpanName = 5;
 constexpr uint32_t kSpanEnd = 8;
 constexpr size_t kPrefetchAhead = 24;
 constexpr size_t kDecideTogether = 16;
+constexpr int kWarmRecords = 64;  // of each trace; long ones pay their own way beyond
 
 std::string_view LastString(std::string_view message, uint32_t number) {
   std::string_view found;
@@ -332,7 +333,7 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
     pending_bytes_ += size;
   } else {
     if (slot.verdict != Verdict::kUndecided) ++stats_.late_spans;
-    OfferExemplar(window_[ordinal], slot, batch.ItemBytes(item.offset));
+    OfferExemplar(window_[ordinal], slot);
     KeptItem kept;
     kept.trace_lo = item.trace_lo;
     kept.batch = batch_slot;
@@ -385,7 +386,10 @@ void Shard::FoldLogs(const Slice& slice, uint32_t batch_slot) {
   for (size_t i = 0; i < std::min(n, kPrefetchAhead); ++i) prefetch(i);
   for (size_t i = 0; i < n; ++i) {
     if (i + kPrefetchAhead < n) prefetch(i + kPrefetchAhead);
-    if (i + kPrefetchAhead / 2 < n) window_.traces().PrefetchSlot(hashes_[2 * (i + kPrefetchAhead / 2)]);
+    if (const size_t ahead = i + kPrefetchAhead / 2; ahead < n && slice.items[ahead].trace().valid()) {
+      window_.traces().PrefetchSlot(hashes_[2 * ahead]);
+      window_.index().ForCandidates(hashes_[2 * ahead + 1], [this](Ordinal o) { window_.Prefetch(o); });
+    }
     FoldLog(slice.items[i], slice, batch_slot, hashes_[2 * i], hashes_[2 * i + 1]);
   }
   stats_.logs += n;
@@ -528,13 +532,14 @@ void Shard::ReleaseWaiting(const TraceSlot& slot, UnjoinedReason reason) {
   }
 }
 
-void Shard::OfferExemplar(const Record& record, const TraceSlot& slot, std::string_view span) {
+void Shard::OfferExemplar(const Record& record, const TraceSlot& slot) {
   if (!options_.exemplars) return;
   const uint64_t duration = UnpackDuration(record.duration);
   if (!series_.Wants(record.series, duration, slot.error)) return;
   Exemplar exemplar;
   exemplar.duration_ns = duration;
-  exemplar.time_ns = LastFixed64(span, kSpanEnd);
+  const Batch& batch = *batches_[record.batch()].batch;
+  exemplar.time_ns = LastFixed64(batch.ItemBytes(record.offset), kSpanEnd);
   exemplar.trace = slot.trace();
   exemplar.span = record.span;
   exemplar.failing = slot.error;
@@ -556,7 +561,6 @@ void Shard::Decide(uint32_t at, Trigger trigger) {
   span_logs_.clear();
   for (Ordinal o = slot.head; window_.Alive(o); o = window_[o].prev_in_trace) {
     const Record& record = window_[o];
-    __builtin_prefetch(&window_[record.prev_in_trace]);
     walked.emplace_back(0, o);
     if (record.Has(rf::kLog) && SpanOfLog(record) != 0) span_logs_.emplace_back(SpanOfLog(record), o);
   }
@@ -583,7 +587,7 @@ void Shard::Decide(uint32_t at, Trigger trigger) {
     }
     if (!record.Has(rf::kPending)) continue;
     record.Clear(rf::kPending);
-    OfferExemplar(record, slot, batches_[record.batch()].batch->ItemBytes(record.offset));
+    OfferExemplar(record, slot);
     KeptItem kept;
     kept.trace_lo = slot.trace_lo;
     kept.batch = record.batch();
@@ -630,20 +634,24 @@ void Shard::DecideDue() {
     return slot.verdict == Verdict::kUndecided && static_cast<uint32_t>(slot.trace_lo) == entry.trace;
   };
   while (!rooted_.empty() && tick_ - rooted_.front().tick >= settle) {
-    // The lines of the next ones are on their way while this one is worked on.
-    if (rooted_.size() > kDecideTogether) PrefetchHead(rooted_[kDecideTogether].slot);
+    Warm(rooted_, &warm_rooted_);
     const Opened entry = rooted_.front();
     rooted_.pop_front();
+    --warm_rooted_;
     if (current(entry)) Decide(entry.slot, Trigger::kRoot);
   }
   while (!opened_.empty()) {
+    if (opened_.size() > kDecideTogether)
+      __builtin_prefetch(&window_.traces()[opened_[kDecideTogether].slot]);
     const Opened entry = opened_.front();
     const bool live = current(entry) && window_.traces()[entry.slot].opened_tick == entry.tick;
     if (live && tick_ - entry.tick < longest) break;
     opened_.pop_front();
+    warm_opened_ -= warm_opened_ != 0;
     if (live) Decide(entry.slot, Trigger::kTimeout);
   }
   if (opened_.size() > 4096 && opened_.size() > 2 * open_traces_) {
+    warm_opened_ = 0;
     opened_.Compact([&](const Opened& entry) {
       return current(entry) && window_.traces()[entry.slot].opened_tick == entry.tick;
     });
@@ -652,18 +660,48 @@ void Shard::DecideDue() {
 
 void Shard::DecideOldest(Trigger trigger) {
   while (!opened_.empty()) {
+    Warm(opened_, &warm_opened_);
     const Opened entry = opened_.front();
     opened_.pop_front();
+    --warm_opened_;
     const TraceSlot& slot = window_.traces()[entry.slot];
     if (slot.verdict != Verdict::kUndecided || static_cast<uint32_t>(slot.trace_lo) != entry.trace ||
         slot.opened_tick != entry.tick) {
       continue;
     }
-    if (opened_.size() > kDecideTogether) PrefetchHead(opened_[kDecideTogether].slot);
     Decide(entry.slot, trigger);
     return;
   }
   open_traces_ = 0;
+}
+
+void Shard::Warm(const RingQueue<Opened>& queue, size_t* warm) const {
+  if (*warm != 0) return;
+  *warm = std::min(queue.size(), kDecideTogether);
+  const TraceTable& traces = window_.traces();
+  for (size_t i = *warm; i < std::min(queue.size(), *warm + kDecideTogether); ++i)
+    __builtin_prefetch(&traces[queue[i].slot]);
+  // A trace is a chain of Records, each a miss that the next one waits for: walk them in step.
+  std::array<Ordinal, kDecideTogether> at;
+  size_t chains = 0;
+  for (size_t i = 0; i < *warm; ++i) {
+    const TraceSlot& slot = traces[queue[i].slot];
+    if (slot.verdict != Verdict::kUndecided) continue;
+    at[chains++] = slot.head;
+    window_.Prefetch(slot.head);
+  }
+  for (int step = 0; step < kWarmRecords && chains != 0; ++step) {
+    for (size_t i = 0; i < chains; ++i) {
+      if (!window_.Alive(at[i])) {
+        at[i--] = at[--chains];
+        continue;
+      }
+      const Record& record = window_[at[i]];
+      if (!record.Has(rf::kLog)) series_.PrefetchBars(record.series);
+      at[i] = record.prev_in_trace;
+      window_.Prefetch(at[i]);
+    }
+  }
 }
 
 void Shard::EnforceBudget() {

@@ -215,16 +215,16 @@ class Shard {
   void ReleaseLog(Ordinal ordinal, UnjoinedReason reason);
   void ReleaseWaiting(const TraceSlot& slot, UnjoinedReason reason);
   void KeepLog(Record& record, const TraceSlot& slot, UnjoinedReason reason);
-  void OfferExemplar(const Record& record, const TraceSlot& slot, std::string_view span);
+  void OfferExemplar(const Record& record, const TraceSlot& slot);
   LogStamp StampFor(const TraceSlot& slot, const Record* span, UnjoinedReason reason) const;
 
   KeepList& keep(Signal signal) { return keep_[static_cast<size_t>(signal)]; }
   void Keep(Signal signal, const KeptItem& item, uint64_t bytes);
   void FlushKept(Signal signal);
   uint32_t WaitedTicks(Ordinal log) const;
-  BRAID_PREFETCHER void PrefetchHead(uint32_t slot) const {
-    __builtin_prefetch(&window_[window_.traces()[slot].head]);
-  }
+  // Brings what the next Decide() calls of a queue will look at, all of its first traces side by side.
+  // `warm` counts those of the queue's front that have been brought.
+  void Warm(const RingQueue<Opened>& queue, size_t* warm) const;
   template <typename Fn>
   void ForSinks(Signal signal, Fn fn);
   bool DropsAsDuplicate(const Slice& slice);
@@ -240,7 +240,9 @@ class Shard {
   BatchTable batches_;
   DigestSet digests_;
   HoldQueue held_logs_;
-  RingQueue<Opened> opened_;                         // undecided traces by first item
+  RingQueue<Opened> opened_;  // undecided traces by first item
+  size_t warm_opened_ = 0;    // entries at the front of opened_ that Warm() brought
+  size_t warm_rooted_ = 0;
   RingQueue<Opened> rooted_;                         // traces whose local root came, by when
   absl::flat_hash_map<Ordinal, std::string> notes_;  // first error messages by log; looked up, never iterated
   size_t note_bytes_ = 0;

@@ -31,6 +31,10 @@ class SpanIndex {
     __builtin_prefetch(&lines_[Second(hash)], 1);
   }
 
+  // Calls `touch(ordinal)` for what Find() would look at; useful when the lines are there already.
+  template <typename Touch>
+  void ForCandidates(uint64_t hash, Touch touch) const;
+
   // The first candidate Ordinal for which `matches(ordinal)` holds, or 0. `matches` must reject Ordinals that
   // are outside the window.
   template <typename Matches>
@@ -73,6 +77,14 @@ class SpanIndex {
 
   TableMemory<Line> lines_;
 };
+
+template <typename Touch>
+void SpanIndex::ForCandidates(uint64_t hash, Touch touch) const {
+  for (const Line* const line : {&lines_[First(hash)], &lines_[Second(hash)]}) {
+    for (unsigned left = TagHits(*line, TagOf(hash)); left != 0; left &= left - 1)
+      touch(line->ordinals[__builtin_ctz(left)]);
+  }
+}
 
 template <typename Matches>
 Ordinal SpanIndex::Find(uint64_t hash, Matches matches) const {

@@ -20,13 +20,11 @@ TraceTable::TraceTable(const Epoch& epoch, size_t slots, size_t tombstones)
     : epoch_(epoch),
       tags_(RoundUp(slots, kBucket)),
       slots_(RoundUp(slots, kBucket)),
-      tombstones_(RoundUp(tombstones, kTombstoneBucket)) {}
+      tombstones_(RoundUp(tombstones, kTombstoneBucket) / kTombstoneBucket) {}
 
 uint32_t TraceTable::Find(uint64_t hash, uint32_t tenant, const TraceId& trace) const {
   const size_t base = BucketOf(hash) * kBucket;
-  const uint32_t tag = TagOf(hash);
-  unsigned hits = 0;
-  for (unsigned i = 0; i < kBucket; ++i) hits |= static_cast<unsigned>(tags_[base + i] == tag) << i;
+  unsigned hits = TagHits(&tags_[base], TagOf(hash));
   while (hits != 0) {
     const auto at = static_cast<uint32_t>(base + static_cast<unsigned>(__builtin_ctz(hits)));
     const TraceSlot& slot = slots_[at];
@@ -37,11 +35,11 @@ uint32_t TraceTable::Find(uint64_t hash, uint32_t tenant, const TraceId& trace) 
 }
 
 const Tombstone* TraceTable::FindTombstone(uint64_t hash, uint32_t tenant, const TraceId& trace) const {
-  const size_t base = TombstoneBucketOf(hash) * kTombstoneBucket;
+  const TombstoneBucket& bucket = tombstones_[TombstoneBucketOf(hash)];
   for (size_t i = 0; i < kTombstoneBucket; ++i) {
-    const Tombstone& stone = tombstones_[base + i];
-    if (stone.trace_lo != trace.lo || stone.tenant != tenant || stone.verdict == Verdict::kUndecided)
-      continue;
+    if (bucket.trace_lo[i] != trace.lo) continue;
+    const Tombstone& stone = bucket.stones[i];
+    if (stone.tenant != tenant || stone.verdict == Verdict::kUndecided) continue;
     const uint16_t high = High(trace.hi);
     if (stone.high == high || stone.high == 0 || high == 0) return &stone;
   }
@@ -51,18 +49,18 @@ const Tombstone* TraceTable::FindTombstone(uint64_t hash, uint32_t tenant, const
 void TraceTable::Bury(const TraceSlot& slot, uint32_t tick) {
   if (slot.verdict == Verdict::kUndecided) return;
   const uint64_t hash = TraceHash(epoch_, slot.tenant, slot.trace_lo);
-  const size_t base = TombstoneBucketOf(hash) * kTombstoneBucket;
+  TombstoneBucket& bucket = tombstones_[TombstoneBucketOf(hash)];
   size_t oldest = 0;
   for (size_t i = 0; i < kTombstoneBucket; ++i) {
-    const Tombstone& stone = tombstones_[base + i];
+    const Tombstone& stone = bucket.stones[i];
     if (stone.verdict == Verdict::kUndecided) {
       oldest = i;
       break;
     }
-    if (stone.tick < tombstones_[base + oldest].tick) oldest = i;
+    if (stone.tick < bucket.stones[oldest].tick) oldest = i;
   }
-  Tombstone& stone = tombstones_[base + oldest];
-  stone.trace_lo = slot.trace_lo;
+  bucket.trace_lo[oldest] = slot.trace_lo;
+  Tombstone& stone = bucket.stones[oldest];
   stone.tick = tick;
   stone.root_series = slot.root_series;
   stone.tenant = slot.tenant;

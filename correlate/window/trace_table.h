@@ -1,5 +1,9 @@
 #pragma once
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <cstdint>
 
 #include "base/ids.h"
@@ -38,7 +42,6 @@ static_assert(sizeof(TraceSlot) == 64);
 
 // What is left of a trace when its slot is reused.
 struct Tombstone {
-  uint64_t trace_lo = 0;
   uint32_t tick = 0;  // when it was made
   uint32_t root_series = 0;
   uint32_t tenant = 0;
@@ -46,7 +49,7 @@ struct Tombstone {
   bool error = false;
   uint16_t high = 0;  // of the ID's high half, hashed; 0: it was not known
 };
-static_assert(sizeof(Tombstone) == 24);
+static_assert(sizeof(Tombstone) == 16);
 
 // The traces of one shard. Buckets of sixteen slots, found through a line of sixteen tags, so that a probe
 // costs two cache lines. A trace dies when its newest Record leaves the window; its slot is then reused,
@@ -60,14 +63,19 @@ class TraceTable {
 
   TraceTable(const Epoch& epoch, size_t slots, size_t tombstones);
 
-  BRAID_PREFETCHER void Prefetch(uint64_t hash) const { __builtin_prefetch(&tags_[BucketOf(hash) * kBucket], 1); }
+  BRAID_PREFETCHER void Prefetch(uint64_t hash) const {
+    __builtin_prefetch(&tags_[BucketOf(hash) * kBucket], 1);
+  }
 
-  // Brings the slot's own line; useful when the tags are there already.
+  // Brings the slot's own line, or where a trace that has none would find its tombstone; useful when the tags
+  // are there already.
   BRAID_PREFETCHER void PrefetchSlot(uint64_t hash) const {
     const size_t base = BucketOf(hash) * kBucket;
-    const uint32_t tag = TagOf(hash);
-    for (size_t i = 0; i < kBucket; ++i) {
-      if (tags_[base + i] == tag) __builtin_prefetch(&slots_[base + i], 1);
+    const unsigned hits = TagHits(&tags_[base], TagOf(hash));
+    if (hits == 0) {
+      __builtin_prefetch(&tombstones_[TombstoneBucketOf(hash)]);
+    } else {
+      __builtin_prefetch(&slots_[base + static_cast<unsigned>(__builtin_ctz(hits))], 1);
     }
   }
 
@@ -96,18 +104,42 @@ class TraceTable {
  private:
   static constexpr size_t kTombstoneBucket = 8;
 
+  // The IDs first: a look in vain, which is the rule, costs one line.
+  struct alignas(64) TombstoneBucket {
+    uint64_t trace_lo[kTombstoneBucket];
+    Tombstone stones[kTombstoneBucket];
+  };
+  static_assert(sizeof(TombstoneBucket) == 192);
+
   size_t BucketOf(uint64_t hash) const {
     return static_cast<size_t>((hash & 0xffffffffu) * (slots_.size() / kBucket) >> 32);
   }
   size_t TombstoneBucketOf(uint64_t hash) const {
-    return static_cast<size_t>((hash & 0xffffffffu) * (tombstones_.size() / kTombstoneBucket) >> 32);
+    return static_cast<size_t>((hash & 0xffffffffu) * tombstones_.size() >> 32);
+  }
+  // One bit for each of the bucket's tags that equals `tag`.
+  BRAID_PREFETCHER static unsigned TagHits(const uint32_t* tags, uint32_t tag) {
+#if defined(__SSE2__)
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+    const auto* lanes = reinterpret_cast<const __m128i*>(tags);
+    unsigned hits = 0;
+    for (unsigned i = 0; i < kBucket / 4; ++i) {
+      const __m128i equal = _mm_cmpeq_epi32(_mm_load_si128(lanes + i), wanted);
+      hits |= static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(equal))) << 4 * i;
+    }
+    return hits;
+#else
+    unsigned hits = 0;
+    for (unsigned i = 0; i < kBucket; ++i) hits |= static_cast<unsigned>(tags[i] == tag) << i;
+    return hits;
+#endif
   }
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 20) | 1; }
 
   const Epoch epoch_;
   TableMemory<uint32_t> tags_;
   TableMemory<TraceSlot> slots_;
-  TableMemory<Tombstone> tombstones_;
+  TableMemory<TombstoneBucket> tombstones_;
 };
 
 template <typename Alive, typename Evict>

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 
+#include "base/prefetch.h"
 #include "correlate/model/epoch.h"
 #include "correlate/model/inbox.h"
 #include "correlate/window/record.h"
@@ -21,7 +22,7 @@ class Window {
  public:
   struct Options {
     size_t capacity = 1 << 20;    // Records; a power of two. 62 bytes each, index and traces included
-    size_t tombstones = 1 << 17;  // 24 bytes each
+    size_t tombstones = 1 << 17;  // 24 bytes each, their IDs included
     uint32_t max_age_ticks = 120 * 1000 / kTickMs;
   };
 
@@ -32,6 +33,13 @@ class Window {
 
   Record& operator[](Ordinal o) { return ring_[o & mask_]; }
   const Record& operator[](Ordinal o) const { return ring_[o & mask_]; }
+
+  // A Record may lie across two cache lines.
+  BRAID_PREFETCHER void Prefetch(Ordinal o) const {
+    const char* const record = reinterpret_cast<const char*>(&ring_[o & mask_]);
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + sizeof(Record) - 1);
+  }
 
   // Ordinals [floor, head) are alive.
   Ordinal floor() const { return floor_; }
