@@ -119,6 +119,7 @@ Slab SlabPool::Lend(size_t index) {
   slab.capacity_ = ClassBytes(index);
   {
     MutexLock lock(mutex_);
+    asked_[index] = ++calls_;
     if (!free_[index].empty()) {
       slab.data_ = free_[index].back();
       free_[index].pop_back();
@@ -132,13 +133,38 @@ Slab SlabPool::Lend(size_t index) {
 
 void SlabPool::GiveBack(char* data, size_t capacity) {
   used_.fetch_sub(capacity, std::memory_order_relaxed);
-  if (idle_.load(std::memory_order_relaxed) + capacity <= options_.max_idle_bytes) {
-    MutexLock lock(mutex_);
-    free_[ClassOf(capacity)].push_back(data);
-    idle_.fetch_add(capacity, std::memory_order_relaxed);
+  if (capacity > options_.max_idle_bytes) {
+    Free(data, capacity);
     return;
   }
-  Free(data, capacity);
+  // Slabs of sizes that are asked for no more must not keep the place of those that are: taking memory from
+  // the system costs a page fault per page, many times what copying into it does.
+  idle_.fetch_add(capacity, std::memory_order_relaxed);
+  bool kept = false;
+  for (;;) {
+    std::pair<char*, size_t> surplus;
+    {
+      MutexLock lock(mutex_);
+      if (!kept) free_[ClassOf(capacity)].push_back(data);
+      kept = true;
+      if (idle_.load(std::memory_order_relaxed) <= options_.max_idle_bytes) return;
+      surplus = TakeStalest();
+      if (surplus.first == nullptr) return;  // others are about to put back what they have counted
+      idle_.fetch_sub(surplus.second, std::memory_order_relaxed);
+    }
+    Free(surplus.first, surplus.second);
+  }
+}
+
+std::pair<char*, size_t> SlabPool::TakeStalest() {
+  size_t stalest = kClasses;
+  for (size_t i = 0; i < kClasses; ++i) {
+    if (!free_[i].empty() && (stalest == kClasses || asked_[i] < asked_[stalest])) stalest = i;
+  }
+  if (stalest == kClasses) return {};
+  char* data = free_[stalest].back();
+  free_[stalest].pop_back();
+  return {data, ClassBytes(stalest)};
 }
 
 }  // namespace braid

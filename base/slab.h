@@ -71,7 +71,8 @@ class SlabPool {
   struct Options {
     size_t max_bytes = 256u << 20;
 
-    // Idle slabs kept for reuse. Beyond it they go back to the system.
+    // Idle slabs kept for reuse. Beyond it those of the size that was asked for longest ago go back to the
+    // system.
     size_t max_idle_bytes = 64u << 20;
   };
 
@@ -110,7 +111,12 @@ class SlabPool {
   std::atomic<size_t> used_{0};
   std::atomic<size_t> idle_{0};
   Mutex mutex_;
+  // Takes an idle slab of the class least recently asked for; null if nothing is idle.
+  std::pair<char*, size_t> TakeStalest() BRAID_REQUIRES(mutex_);
+
   std::array<std::vector<char*>, kClasses> free_ BRAID_GUARDED_BY(mutex_);
+  std::array<uint64_t, kClasses> asked_ BRAID_GUARDED_BY(mutex_){};  // when, in calls
+  uint64_t calls_ BRAID_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace braid

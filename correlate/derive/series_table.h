@@ -96,6 +96,7 @@ class SeriesTable {
             row.overflow};
   }
 
+  // REQUIRES: id is not kNone.
   BRAID_PREFETCHER void PrefetchCell(Id id) const { __builtin_prefetch(&delta_->cells[id], 1); }
 
   // One span, at most a few ns beyond the cache miss. `duration_ns` 0 where the span ends before it starts.

@@ -164,13 +164,15 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
   const Batch& batch = *slice.batch;
   const size_t n = slice.items.size();
   const char* const body = batch.body.data();
-  hashes_.resize(2 * n);
+  ahead_.resize(n);
   const auto prefetch = [&](size_t i) {
     const Item& item = slice.items[i];
-    hashes_[2 * i] = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
-    hashes_[2 * i + 1] = window_.SpanHash(item.trace(), item.span);
-    window_.traces().Prefetch(hashes_[2 * i]);
-    window_.index().Prefetch(hashes_[2 * i + 1]);
+    Ahead& ahead = ahead_[i];
+    ahead.trace_hash = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
+    ahead.span_hash = window_.SpanHash(item.trace(), item.span);
+    ahead.series = SeriesTable::kNone;
+    window_.traces().Prefetch(ahead.trace_hash);
+    window_.index().Prefetch(ahead.span_hash);
     series_.Prefetch(item.series);
     __builtin_prefetch(body + item.offset);
   };
@@ -178,8 +180,13 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
   const uint64_t duplicates_before = stats_.duplicate_spans;
   for (size_t i = 0; i < n; ++i) {
     if (i + kPrefetchAhead < n) prefetch(i + kPrefetchAhead);
-    if (i + kPrefetchAhead / 2 < n) window_.traces().PrefetchSlot(hashes_[2 * (i + kPrefetchAhead / 2)]);
-    FoldSpan(slice.items[i], batch, batch_slot, hashes_[2 * i], hashes_[2 * i + 1]);
+    if (const size_t next = i + kPrefetchAhead / 2; next < n) {
+      Ahead& ahead = ahead_[next];
+      window_.traces().PrefetchSlot(ahead.trace_hash);
+      ahead.series = series_.Find(slice.items[next].series);
+      if (ahead.series != SeriesTable::kNone) series_.PrefetchCell(ahead.series);
+    }
+    FoldSpan(slice.items[i], batch, batch_slot, ahead_[i]);
   }
   stats_.spans += n;
   const uint64_t duplicates = stats_.duplicate_spans - duplicates_before;
@@ -272,11 +279,10 @@ void Shard::Retire(Ordinal ordinal) {
   if (slot != TraceTable::kNone) Decide(slot, Trigger::kEvicted);
 }
 
-void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, uint64_t trace_hash,
-                     uint64_t span_hash) {
-  const uint32_t known = window_.traces().Find(trace_hash, batch.tenant, item.trace());
-  const auto [found, index_hash] = FindSpan(item, span_hash, known);
-  SeriesTable::Id id = series_.Find(item.series);
+void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, const Ahead& ahead) {
+  const uint32_t known = window_.traces().Find(ahead.trace_hash, batch.tenant, item.trace());
+  const auto [found, index_hash] = FindSpan(item, ahead.span_hash, known);
+  SeriesTable::Id id = ahead.series != SeriesTable::kNone ? ahead.series : series_.Find(item.series);
   if (found != 0) {
     for (Ordinal o = found; window_.Alive(o) && window_[o].span == item.span && !window_[o].Has(rf::kLog);
          o = window_[o].prev_of_span) {
@@ -292,7 +298,7 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
   const uint64_t duration = item.end_ns > item.start_ns ? item.end_ns - item.start_ns : 0;
   series_.Count(id, duration, size);
 
-  const uint32_t at = SlotFor(trace_hash, known, batch.tenant, item.trace());
+  const uint32_t at = SlotFor(ahead.trace_hash, known, batch.tenant, item.trace());
   TraceSlot& slot = window_.traces()[at];
   Record record;
   record.span = item.span;
@@ -372,31 +378,31 @@ uint32_t Shard::WaitedTicks(Ordinal log) const { return tick_ - window_.TickOf(l
 void Shard::FoldLogs(const Slice& slice, uint32_t batch_slot) {
   const Batch& batch = *slice.batch;
   const size_t n = slice.items.size();
-  hashes_.resize(2 * n);
+  ahead_.resize(n);
   const auto prefetch = [&](size_t i) {
     const Item& item = slice.items[i];
-    hashes_[2 * i] = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
-    hashes_[2 * i + 1] = window_.SpanHash(item.trace(), item.span);
+    Ahead& ahead = ahead_[i];
+    ahead.trace_hash = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
+    ahead.span_hash = window_.SpanHash(item.trace(), item.span);
     if (item.trace().valid()) {
-      window_.traces().Prefetch(hashes_[2 * i]);
-      window_.index().Prefetch(hashes_[2 * i + 1]);
+      window_.traces().Prefetch(ahead.trace_hash);
+      window_.index().Prefetch(ahead.span_hash);
     }
     __builtin_prefetch(batch.body.data() + item.offset);
   };
   for (size_t i = 0; i < std::min(n, kPrefetchAhead); ++i) prefetch(i);
   for (size_t i = 0; i < n; ++i) {
     if (i + kPrefetchAhead < n) prefetch(i + kPrefetchAhead);
-    if (const size_t ahead = i + kPrefetchAhead / 2; ahead < n && slice.items[ahead].trace().valid()) {
-      window_.traces().PrefetchSlot(hashes_[2 * ahead]);
-      window_.index().ForCandidates(hashes_[2 * ahead + 1], [this](Ordinal o) { window_.Prefetch(o); });
+    if (const size_t next = i + kPrefetchAhead / 2; next < n && slice.items[next].trace().valid()) {
+      window_.traces().PrefetchSlot(ahead_[next].trace_hash);
+      window_.index().ForCandidates(ahead_[next].span_hash, [this](Ordinal o) { window_.Prefetch(o); });
     }
-    FoldLog(slice.items[i], slice, batch_slot, hashes_[2 * i], hashes_[2 * i + 1]);
+    FoldLog(slice.items[i], slice, batch_slot, ahead_[i]);
   }
   stats_.logs += n;
 }
 
-void Shard::FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, uint64_t trace_hash,
-                    uint64_t span_hash) {
+void Shard::FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, const Ahead& ahead) {
   const Batch& batch = *slice.batch;
   const uint32_t size = static_cast<uint32_t>(batch.ItemBytes(item.offset).size());
   batches_.Retain(batch_slot);
@@ -410,10 +416,10 @@ void Shard::FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, u
     return;
   }
 
-  const uint32_t known = window_.traces().Find(trace_hash, batch.tenant, item.trace());
-  const auto [found, index_hash] = item.span != 0 ? FindSpan(item, span_hash, known) : Found{};
+  const uint32_t known = window_.traces().Find(ahead.trace_hash, batch.tenant, item.trace());
+  const auto [found, index_hash] = item.span != 0 ? FindSpan(item, ahead.span_hash, known) : Found{};
   const bool span_known = found != 0 && !window_[found].Has(rf::kLog);
-  const uint32_t at = SlotFor(trace_hash, known, batch.tenant, item.trace());
+  const uint32_t at = SlotFor(ahead.trace_hash, known, batch.tenant, item.trace());
   TraceSlot& slot = window_.traces()[at];
   const auto severity = static_cast<SeverityClass>(item.flags & item_flags::kSeverityMask);
 

@@ -187,10 +187,14 @@ class Shard {
   void FoldSpans(const Slice& slice, uint32_t batch_slot);
   void FoldLogs(const Slice& slice, uint32_t batch_slot);
   void FoldMetrics(SlicePtr slice, uint32_t batch_slot);
-  void FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, uint64_t trace_hash,
-                uint64_t span_hash);
-  void FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, uint64_t trace_hash,
-               uint64_t span_hash);
+  // What the fold's lookahead finds out of an item before its turn.
+  struct Ahead {
+    uint64_t trace_hash = 0;
+    uint64_t span_hash = 0;
+    SeriesTable::Id series = SeriesTable::kNone;  // if it was known by then
+  };
+  void FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, const Ahead& ahead);
+  void FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, const Ahead& ahead);
   void OnTick(uint32_t tick);
 
   // A span's newest Record, and the index key that led to it (or under which it is to be put).
@@ -263,7 +267,7 @@ class Shard {
   std::vector<std::pair<uint32_t, Ordinal>> walked_;    // of JoinWaiting()
   std::vector<std::pair<uint32_t, Ordinal>> chain_;     // of Decide()
   std::vector<std::pair<Ordinal, Ordinal>> span_logs_;  // (span, log) of one trace
-  std::vector<uint64_t> hashes_;
+  std::vector<Ahead> ahead_;
   std::vector<Live> live_;
 };
 
