@@ -94,6 +94,7 @@ std::string RenderStatus(const GatewaySnapshot& s) {
     gauges.window_records += c.gauges.window_records;
     gauges.window_capacity += c.gauges.window_capacity;
     gauges.window_bytes += c.gauges.window_bytes;
+    gauges.series_bytes += c.gauges.series_bytes;
     gauges.pending_bytes += c.gauges.pending_bytes;
     gauges.waiting_logs += c.gauges.waiting_logs;
     gauges.open_traces += c.gauges.open_traces;
@@ -136,7 +137,8 @@ std::string RenderStatus(const GatewaySnapshot& s) {
                    {"slabUsedBytes", s.slab_used},
                    {"slabIdleBytes", s.slab_idle},
                    {"slabMaxBytes", s.slab_max},
-                   {"windowBytes", gauges.window_bytes}};
+                   {"windowBytes", gauges.window_bytes},
+                   {"seriesBytes", gauges.series_bytes}};
   out["account"] = {{"ingress", std::move(ingress)}, {"sinks", std::move(sinks)}};
   out["correlation"] = {{"spans", stats.spans},
                         {"duplicateSpans", stats.duplicate_spans},

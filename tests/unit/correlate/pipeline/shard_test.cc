@@ -56,6 +56,44 @@ TEST_F(ShardTest, LogWaitsForItsSpan) {
   harness_.ExpectBalanced();
 }
 
+// Scenario: many logs wait for one span, some of other spans among them.
+// Guarantees: its own leave when it comes, in the order in which they came, and no other does.
+TEST_F(ShardTest, AllWaitingLogsLeaveWithTheirSpan) {
+  for (int i = 0; i < 5; ++i) {
+    harness_.SendLogs("shop", {{.trace = kTrace, .span = 2, .body = "own " + std::to_string(i)},
+                               {.trace = kTrace, .span = 3, .body = "other " + std::to_string(i)}});
+    harness_.Pass(100);
+  }
+  harness_.SendSpans("shop", {Child()});
+  harness_.Pass(300);
+  const std::vector<Left> logs = harness_.LeftOf(Signal::kLogs);
+  ASSERT_THAT(logs, SizeIs(5));
+  for (size_t i = 0; i < logs.size(); ++i) {
+    EXPECT_EQ(logs[i].name, "own " + std::to_string(i));
+    EXPECT_EQ(Attribute(logs[i], stamp::kState), "span");
+  }
+  EXPECT_EQ(harness_.shard().stats().logs_joined_waiting, 5u);
+  harness_.ExpectBalanced();
+}
+
+// Scenario: requests of one span each, of several services and names, one after the other.
+// Guarantees: each is counted in its own series: what the fold finds ahead belongs to the request at hand.
+TEST_F(ShardTest, EachSpanCountsInItsOwnSeries) {
+  for (uint64_t i = 1; i <= 40; ++i) {
+    harness_.SendSpans(i % 2 == 0 ? "shop" : "pay",
+                       {{.trace = {1, i}, .span = i, .name = "op " + std::to_string(i % 5)}});
+  }
+  // A log of each tells which series its span is in.
+  for (uint64_t i = 1; i <= 40; ++i)
+    harness_.SendLogs("shop", {{.trace = {1, i}, .span = i, .body = "log " + std::to_string(i)}});
+  harness_.Pass(300);
+  for (uint64_t i = 1; i <= 40; ++i) {
+    const Left& log = LogNamed("log " + std::to_string(i));
+    EXPECT_EQ(Attribute(log, stamp::kSpanService), i % 2 == 0 ? "shop" : "pay");
+    EXPECT_EQ(Attribute(log, stamp::kSpanName), "op " + std::to_string(i % 5));
+  }
+}
+
 // Scenario: the span is there first, and its payload has long left.
 // Guarantees: the log is joined at once from the window.
 TEST_F(ShardTest, LogAfterItsSpanIsJoinedFromTheWindow) {
