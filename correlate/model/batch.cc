@@ -56,6 +56,7 @@ void BatchPool::GiveBack(Batch* batch) {
   batch->groups.clear();
   batch->tenant = 0;
   batch->sequence = 0;
+  batch->intact_items = 0;
   {
     MutexLock lock(mutex_);
     if (idle_.size() < kMaxIdle) {

@@ -56,6 +56,9 @@ class Batch {
   Signal signal = Signal::kTraces;
   uint32_t tenant = 0;
   uint64_t sequence = 0;  // given by the sequencer
+
+  // How many Items the whole body has become, if nothing of it was turned away; else 0.
+  uint32_t intact_items = 0;
   Slab body;
   std::vector<ByteRange> ranges;
   std::vector<BatchResource> resources;

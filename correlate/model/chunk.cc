@@ -5,7 +5,7 @@
 namespace braid {
 
 std::string_view Chunk::ItemBytes(const ChunkItem& item) const {
-  const char* begin = bytes.data() + item.offset;
+  const char* begin = view().data() + item.offset;
   const char* end = begin + item.size;
   uint64_t value = 0;
   const char* p = wire::ReadVarint(begin, end, &value);

@@ -34,6 +34,9 @@ struct ChunkGroup {
 // Finished telemetry: kept, stamped items of one tenant, grouped by resource, as one serialised
 // Export{Trace,Logs,Metrics}ServiceRequest. Frozen: a retry sends the same item bytes.
 //
+// The bytes are our own serialisation, or, where nothing was dropped, added or regrouped, a sender's: valid,
+// but not minimal, and perhaps with fields that we do not know.
+//
 // Thread rule: immutable; read anywhere. `encodings` alone belongs to the shard's thread.
 // Bound: about 1 MiB of content (one larger item makes a larger Chunk).
 class Chunk {
@@ -44,12 +47,16 @@ class Chunk {
   uint64_t tick = 0;   // of its encoding
   uint64_t id = 0;     // unique within its shard
   uint64_t count = 0;  // sum over items
-  Slab bytes;
+  Slab bytes;          // empty if `whole` is set
+  BatchRef whole;      // a request that leaves exactly as it came: its body is the content
   std::vector<ChunkItem> items;
   std::vector<ChunkGroup> groups;
 
-  std::string_view view() const { return bytes.view(); }
-  std::string_view view(ByteRange range) const { return bytes.view().substr(range.offset, range.size); }
+  std::string_view view() const { return whole ? whole->bytes() : bytes.view(); }
+  std::string_view view(ByteRange range) const { return view().substr(range.offset, range.size); }
+
+  // Memory of the content.
+  size_t capacity() const { return whole ? whole->body.capacity() : bytes.capacity(); }
 
   // The serialised Span, LogRecord or Metric, without its tag and length.
   std::string_view ItemBytes(const ChunkItem& item) const;

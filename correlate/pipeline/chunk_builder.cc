@@ -194,8 +194,71 @@ uint32_t ChunkBuilder::GroupOf(const Batch& batch, uint16_t index) {
   }
 }
 
+ChunkPtr ChunkBuilder::Whole(Signal signal, const KeepList& list, const BatchTable& batches, uint32_t tick) {
+  const uint32_t slot = list.items.front().batch;
+  const BatchRef& ref = batches[slot].batch;
+  const Batch& batch = *ref;
+  if (batch.intact_items != list.items.size() || batch.body.size() > options_.max_bytes) return nullptr;
+  for (const BatchResource& resource : batch.resources) {
+    if (resource.range_count > 1) return nullptr;
+  }
+  for (const BatchGroup& group : batch.groups) {
+    if (group.range_count > 1) return nullptr;
+  }
+  const char* const begin = batch.body.data();
+  uint32_t last = 0;
+  for (const KeptItem& kept : list.items) {
+    // In wire order, and with a tag of one byte before its length.
+    if (kept.batch != slot || kept.stamp != 0 || kept.offset <= last || begin[kept.offset - 1] != kItemTag)
+      return nullptr;
+    last = kept.offset;
+  }
+
+  auto chunk = std::make_shared<Chunk>();
+  chunk->signal = signal;
+  chunk->shard = options_.shard;
+  chunk->tick = tick;
+  chunk->id = next_id_++;
+  chunk->tenant = batch.tenant;
+  chunk->whole = ref;
+  chunk->items.reserve(list.items.size());
+  chunk->groups.reserve(batch.groups.size());
+  const auto range = [&](uint32_t first, uint32_t count) {
+    return count == 0 ? ByteRange{} : batch.ranges[first];
+  };
+  size_t group = batch.groups.size();  // the one that is open
+  for (const KeptItem& kept : list.items) {
+    const bool inside = group != batch.groups.size() &&
+                        (group + 1 == batch.groups.size() || kept.offset < batch.groups[group + 1].begin);
+    if (!inside) {
+      group = batch.GroupOf(kept.offset);
+      const BatchGroup& from = batch.groups[group];
+      const BatchResource& resource = batch.resources[from.resource];
+      ChunkGroup& opened = chunk->groups.emplace_back();
+      opened.resource = range(resource.first_range, resource.range_count);
+      opened.resource_key = resource.key;
+      opened.scope = range(from.first_range, from.range_count);
+      opened.first_item = static_cast<uint32_t>(chunk->items.size());
+    }
+    const std::string_view content = batch.ItemBytes(kept.offset);
+    ChunkItem& entry = chunk->items.emplace_back();
+    entry.trace_lo = kept.trace_lo;
+    entry.offset = kept.offset - 1;
+    entry.size = static_cast<uint32_t>(content.data() + content.size() - begin) - entry.offset;
+    entry.group = static_cast<uint32_t>(chunk->groups.size() - 1);
+    entry.count = kept.count;
+    chunk->count += kept.count;
+    ++chunk->groups.back().item_count;
+  }
+  return chunk;
+}
+
 void ChunkBuilder::Build(Signal signal, const KeepList& list, const BatchTable& batches, uint32_t tick,
                          std::vector<ChunkPtr>* out) {
+  if (ChunkPtr whole = Whole(signal, list, batches, tick)) {
+    out->push_back(std::move(whole));
+    return;
+  }
   constexpr size_t kAhead = 8;
   const auto start = [&] {
     prepared_.clear();

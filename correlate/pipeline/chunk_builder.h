@@ -121,6 +121,10 @@ class ChunkBuilder {
   void AppendSpanStamp(const SpanStamp& stamp, std::string_view text, std::string_view item, bool collision);
   ChunkPtr Write(Signal signal, const KeepList& list, uint32_t tick);
 
+  // A Chunk that shares the Batch's bytes, if the list is all of one request, unstamped, and each of its
+  // parts lies in one piece; else null.
+  ChunkPtr Whole(Signal signal, const KeepList& list, const BatchTable& batches, uint32_t tick);
+
   const Options options_;
   SlabPool& slabs_;
   const SeriesTable& series_;

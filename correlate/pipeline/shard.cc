@@ -17,7 +17,8 @@ constexpr uint32_t kSpanName = 5;
 constexpr uint32_t kSpanEnd = 8;
 constexpr size_t kPrefetchAhead = 24;
 constexpr size_t kDecideTogether = 16;
-constexpr int kWarmRecords = 64;  // of each trace; long ones pay their own way beyond
+constexpr size_t kWholeItems = 256;  // smaller requests are put together rather than sent on by themselves
+constexpr int kWarmRecords = 64;     // of each trace; long ones pay their own way beyond
 
 std::string_view LastString(std::string_view message, uint32_t number) {
   std::string_view found;
@@ -177,6 +178,10 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
     __builtin_prefetch(body + item.offset);
   };
   for (size_t i = 0; i < std::min(n, kPrefetchAhead); ++i) prefetch(i);
+  // A request that leaves at once, whole and as it came needs no copy; what waits before it goes first.
+  const bool whole =
+      !options_.spans_wait && n >= kWholeItems && n < options_.chunk_items && n == batch.intact_items;
+  if (whole) FlushKept(Signal::kTraces);
   const uint64_t duplicates_before = stats_.duplicate_spans;
   for (size_t i = 0; i < n; ++i) {
     if (i + kPrefetchAhead < n) prefetch(i + kPrefetchAhead);
@@ -188,6 +193,7 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
     }
     FoldSpan(slice.items[i], batch, batch_slot, ahead_[i]);
   }
+  if (whole) FlushKept(Signal::kTraces);
   stats_.spans += n;
   const uint64_t duplicates = stats_.duplicate_spans - duplicates_before;
   if (duplicates != 0) {
@@ -764,7 +770,7 @@ void Shard::FlushKept(Signal signal) {
   list.Clear();
   for (ChunkPtr& chunk : chunks_) {
     ++stats_.chunks;
-    chain_digest_ = Mix64(chain_digest_ ^ chunk->count ^ static_cast<uint64_t>(chunk->bytes.size()) << 32);
+    chain_digest_ = Mix64(chain_digest_ ^ chunk->count ^ static_cast<uint64_t>(chunk->view().size()) << 32);
     const uint64_t count = chunk->count;
     ForSinks(signal, [&](size_t sink, LedgerEntry& entry) {
       entry.Queue(count);

@@ -5,7 +5,7 @@
 namespace braid::correlate {
 
 void ChunkStore::Add(ChunkPtr chunk) {
-  bytes_ += chunk->bytes.capacity();
+  bytes_ += chunk->capacity();
   items_ += chunk->items.size();
   chunks_.push_back(std::move(chunk));
   while (bytes_ > max_bytes_ && chunks_.size() > 1) PopOldest();
@@ -16,7 +16,7 @@ void ChunkStore::ShrinkTo(size_t bytes) {
 }
 
 void ChunkStore::PopOldest() {
-  bytes_ -= chunks_.front()->bytes.capacity();
+  bytes_ -= chunks_.front()->capacity();
   items_ -= chunks_.front()->items.size();
   chunks_.pop_front();
   evicted_ = true;

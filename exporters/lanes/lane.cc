@@ -25,7 +25,7 @@ uint64_t Piece::units() const {
 }
 
 size_t Piece::bytes() const {
-  if (whole()) return chunk->bytes.size();
+  if (whole()) return chunk->view().size();
   size_t sum = 0;
   for (uint32_t i = first; i < first + count; ++i) sum += chunk->items[i].size;
   return sum;
@@ -151,7 +151,7 @@ void Lane::Impl::Push(ChunkPtr chunk) {
     return;
   }
   const uint32_t items = static_cast<uint32_t>(chunk->items.size());
-  if (chunk->bytes.size() <= options_.max_request_bytes && items <= options_.max_request_items) {
+  if (chunk->view().size() <= options_.max_request_bytes && items <= options_.max_request_items) {
     if (items > 0) Append(line, {std::move(chunk), 0, items});
   } else {
     for (uint32_t first = 0; first < items;) {

@@ -133,12 +133,9 @@ std::string RenderStatus(const GatewaySnapshot& s) {
   out["uptimeSeconds"] = s.uptime_seconds;
   out["shards"] = s.cores.size();
   out["pressure"] = s.pressure;
-  out["memory"] = {{"budgetBytes", s.memory_budget},
-                   {"slabUsedBytes", s.slab_used},
-                   {"slabIdleBytes", s.slab_idle},
-                   {"slabMaxBytes", s.slab_max},
-                   {"windowBytes", gauges.window_bytes},
-                   {"seriesBytes", gauges.series_bytes}};
+  out["memory"] = {{"budgetBytes", s.memory_budget},     {"slabUsedBytes", s.slab_used},
+                   {"slabIdleBytes", s.slab_idle},       {"slabMaxBytes", s.slab_max},
+                   {"windowBytes", gauges.window_bytes}, {"seriesBytes", gauges.series_bytes}};
   out["account"] = {{"ingress", std::move(ingress)}, {"sinks", std::move(sinks)}};
   out["correlation"] = {{"spans", stats.spans},
                         {"duplicateSpans", stats.duplicate_spans},

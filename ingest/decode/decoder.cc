@@ -309,6 +309,7 @@ bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end
                                  .service_name = home->service_name});
   }
   batch_->groups.push_back({.resource = static_cast<uint32_t>(home->index),
+                            .begin = static_cast<uint32_t>(field - context_.body),
                             .first_range = scope_first_range_,
                             .range_count = static_cast<uint32_t>(batch_->ranges.size()) - scope_first_range_,
                             .key = KeyOf(scope_first_range_)});
@@ -417,7 +418,14 @@ void Decoder::Impl::Finish(Submission* submission) {
     submission->items += out.count;
   }
 
-  for (size_t i = 0; i < submission->rejected.size(); ++i) submission->rejected[i] += context_.rejected[i];
+  uint64_t turned_away = 0;
+  for (size_t i = 0; i < submission->rejected.size(); ++i) {
+    submission->rejected[i] += context_.rejected[i];
+    turned_away += context_.rejected[i];
+  }
+  if (turned_away == 0 && context_.first_rejected == visitor::kNowhere) {
+    for (const ShardOut& out : outs_) batch_->intact_items += static_cast<uint32_t>(out.size);
+  }
   if (context_.first_rejected != visitor::kNowhere) {
     if (first_rejected_is_full_) {
       submission->first_error =

@@ -155,7 +155,7 @@ class OtlpReceiver:
                 self.requests[signal.name] = 0
             self.headers.clear()
 
-    def _items(self, signal):
+    def items(self, signal):
         with self._changed:
             messages = list(self._accepted[signal])
         for message in messages:
@@ -163,13 +163,13 @@ class OtlpReceiver:
 
     def spans(self):
         """(span, resource attributes) of everything accepted, in order of arrival."""
-        return [(span, attributes(resource.attributes)) for span, _, resource in self._items("traces")]
+        return [(span, attributes(resource.attributes)) for span, _, resource in self.items("traces")]
 
     def logs(self):
-        return [(record, attributes(resource.attributes)) for record, _, resource in self._items("logs")]
+        return [(record, attributes(resource.attributes)) for record, _, resource in self.items("logs")]
 
     def metrics(self):
-        return [(metric, attributes(resource.attributes)) for metric, _, resource in self._items("metrics")]
+        return [(metric, attributes(resource.attributes)) for metric, _, resource in self.items("metrics")]
 
     def wait_for(self, signal, count, seconds=30):
         """Waits until `count` items of a signal are here; returns how many are."""

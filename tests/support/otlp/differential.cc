@@ -262,6 +262,7 @@ class Comparison {
         if (item.offset <= last) return "items are not in wire order";
         last = item.offset;
         if (item.group >= batch_.groups.size()) return "an item without a group";
+        if (batch_.GroupOf(item.offset) != item.group) return "an item whose offset names another group";
         if (S::kSignal == Signal::kLogs && item.parent > slice->notes.size())
           return "a note that does not exist";
       }

@@ -362,6 +362,88 @@ TEST_F(ShardTest, WaitOptions) {
   none.ExpectBalanced();
 }
 
+// Scenario: one request with the spans of several services, as agents and collectors send.
+// Guarantees: each span leaves under the resource it came with.
+TEST_F(ShardTest, ItemsKeepTheResourceTheyCameWith) {
+  std::string request;
+  uint64_t next = 0;
+  for (const std::string service : {"shop", "pay", "shop", "stock"}) {
+    std::vector<SpanSpec> spans;
+    for (int i = 0; i < 3; ++i)
+      spans.push_back({.trace = {9, 1 + next % 4}, .span = ++next, .name = service});
+    request += Traces(service, spans);
+  }
+  harness_.Send(Signal::kTraces, request);
+  harness_.Pass(40'000);
+  size_t seen = 0;
+  for (const ChunkPtr& chunk : harness_.out().chunks) {
+    for (const ChunkItem& item : chunk->items) {
+      const std::string name = ParseItem(Signal::kTraces, chunk->ItemBytes(item)).name;
+      const std::string_view resource = chunk->view(chunk->groups[item.group].resource);
+      EXPECT_NE(resource.find(name), std::string_view::npos) << name << " left under another's resource";
+      ++seen;
+    }
+  }
+  EXPECT_EQ(seen, 12u);
+}
+
+// Scenario: `spans.wait: none`, and requests large enough to be sent on by themselves: as they are; with a
+// span that came before; with an item turned away; in pieces; behind a small one that still waits.
+// Guarantees: the first leaves as the sender's own bytes, the others without what must not leave, in order of
+// arrival, and each Chunk's directory matches its bytes.
+TEST_F(ShardTest, WholeRequestsLeaveAsTheyCame) {
+  auto options = ShardHarness::SmallOptions();
+  options.spans_wait = false;
+  ShardHarness harness(options);
+  uint64_t next = 0;
+  const auto request = [&](size_t spans) {
+    std::vector<SpanSpec> made;
+    for (size_t i = 0; i < spans; ++i) {
+      ++next;
+      made.push_back({.trace = {7, next / 10 + 1}, .span = next, .name = "op " + std::to_string(next)});
+    }
+    return made;
+  };
+
+  harness.SendSpans("shop", request(3));  // waits for company, and must leave before the next
+  const std::vector<SpanSpec> whole = request(300);
+  harness.SendSpans("shop", whole);
+  ASSERT_THAT(harness.out().chunks, SizeIs(2));
+  EXPECT_EQ(harness.out().chunks[0]->count, 3u);
+  EXPECT_TRUE(harness.out().chunks[1]->whole);
+  EXPECT_EQ(harness.out().chunks[1]->view(), Traces("shop", whole));
+  EXPECT_EQ(harness.out().chunks[1]->count, 300u);
+
+  std::vector<SpanSpec> repeated = request(299);
+  repeated.push_back(whole[17]);
+  harness.SendSpans("shop", repeated);
+  ASSERT_THAT(harness.out().chunks, SizeIs(3));
+  EXPECT_FALSE(harness.out().chunks[2]->whole);
+  EXPECT_EQ(harness.out().chunks[2]->count, 299u);
+
+  std::vector<SpanSpec> bad = request(299);
+  bad.push_back({.trace = {7, 1}, .span = 0, .name = "no ID"});
+  harness.SendSpans("shop", bad);
+  harness.Pass(300);
+  ASSERT_THAT(harness.out().chunks, SizeIs(4));
+  EXPECT_FALSE(harness.out().chunks[3]->whole);
+  EXPECT_EQ(harness.out().chunks[3]->count, 299u);
+
+  std::string pieces = Traces("shop", request(150));
+  pieces += Traces("pay", request(150));
+  harness.Send(Signal::kTraces, pieces);
+  ASSERT_THAT(harness.out().chunks, SizeIs(5));
+  EXPECT_EQ(harness.out().chunks[4]->view(), pieces);
+  EXPECT_THAT(harness.out().chunks[4]->groups, SizeIs(2));
+  EXPECT_EQ(harness.out().chunks[4]->items[150].group, 1u);
+
+  // Everything but the repeated span and the bad one, in order.
+  const std::vector<Left> left = harness.LeftOf(Signal::kTraces);
+  ASSERT_THAT(left, SizeIs(next));
+  for (size_t i = 0; i < left.size(); ++i) EXPECT_EQ(left[i].name, "op " + std::to_string(i + 1));
+  harness.ExpectBalanced();
+}
+
 // Scenario: items of many resources and traces leave together.
 // Guarantees: each resource is written once per Chunk.
 TEST_F(ShardTest, ChunksGroupByResource) {
