@@ -189,7 +189,10 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
       Ahead& ahead = ahead_[next];
       window_.traces().PrefetchSlot(ahead.trace_hash);
       ahead.series = series_.Find(slice.items[next].series);
-      if (ahead.series != SeriesTable::kNone) series_.PrefetchCell(ahead.series);
+      if (ahead.series != SeriesTable::kNone) {
+        series_.PrefetchCell(ahead.series);
+        if (!options_.spans_wait) series_.PrefetchBars(ahead.series);
+      }
     }
     FoldSpan(slice.items[i], batch, batch_slot, ahead_[i]);
   }
