@@ -80,7 +80,8 @@ class SpanIndex {
 
 template <typename Touch>
 void SpanIndex::ForCandidates(uint64_t hash, Touch touch) const {
-  for (const Line* const line : {&lines_[First(hash)], &lines_[Second(hash)]}) {
+  const Line* const lines[2] = {&lines_[First(hash)], &lines_[Second(hash)]};
+  for (const Line* const line : lines) {
     for (unsigned left = TagHits(*line, TagOf(hash)); left != 0; left &= left - 1)
       touch(line->ordinals[__builtin_ctz(left)]);
   }

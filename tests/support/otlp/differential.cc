@@ -160,10 +160,13 @@ Expected Expect(const Epoch&, const std::string&, const oracle::LogRecord& log) 
 Expected Expect(const Epoch&, const std::string&, const oracle::Metric& metric) {
   Expected expected;
   expected.by_home = true;
-  expected.count = static_cast<uint64_t>(metric.gauge().data_points_size() + metric.sum().data_points_size() +
-                                         metric.histogram().data_points_size() +
-                                         metric.exponential_histogram().data_points_size() +
-                                         metric.summary().data_points_size());
+  expected.count = 0;
+  for (const int points :
+       {metric.gauge().data_points_size(), metric.sum().data_points_size(),
+        metric.histogram().data_points_size(), metric.exponential_histogram().data_points_size(),
+        metric.summary().data_points_size()}) {
+    expected.count += static_cast<uint64_t>(points);
+  }
   expected.item.span = expected.count;
   return expected;
 }
