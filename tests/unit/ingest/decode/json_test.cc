@@ -332,6 +332,22 @@ TEST_F(JsonTest, SaysWhenMemoryIsShort) {
   EXPECT_EQ(small.used_bytes(), 0u);
 }
 
+// Scenario: two documents of 8 MiB with 24 MiB in the pool: one long string, and one of nothing but commas.
+// Guarantees: the first is taken; the second, whose index alone would take 32 MiB, is told to try again.
+TEST_F(JsonTest, CountsTheIndexOfLargeDocuments) {
+  SlabPool pool({.max_bytes = 24u << 20});
+  ingest::JsonTranscoder transcoder(pool);
+  const std::string text = InSpan("\"name\":\"" + std::string(8u << 20, 'x') + "\"");
+  EXPECT_TRUE(transcoder.Transcode(Signal::kTraces, ToSlab(slabs_, text), 100).ok());
+  std::string commas = "\"x\":[0";
+  for (int i = 0; i < 4 << 20; ++i) commas += ",0";
+  const Result<Slab> hostile =
+      transcoder.Transcode(Signal::kTraces, ToSlab(slabs_, InSpan(commas + "]")), 100);
+  ASSERT_FALSE(hostile.ok());
+  EXPECT_EQ(hostile.status().code(), Code::kUnavailable);
+  EXPECT_EQ(pool.used_bytes(), 0u);
+}
+
 // protobuf prints bytes in base64; OTLP wants IDs in hex.
 std::string WithHexIds(const std::string& json) {
   std::string out;
