@@ -2,7 +2,9 @@
 
 #include <boost/json.hpp>
 #include <chrono>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "exporters/encode/exposition_negotiation.h"
 #include "gateway/api/gateway_readings.h"
@@ -128,7 +130,9 @@ void Api::Metrics(const Request& request, Responder responder) {
   // (std::function wants something copyable.)
   auto reply = std::make_shared<Responder>(std::move(responder));
   backend_.Snapshot([this, selection, format, reply](const std::shared_ptr<const GatewaySnapshot>& snapshot) {
-    auto writer = exporters::PageWriter::New(format.format);
+    // A page of more than a quarter of all memory is cut, and what is missing from it counted.
+    auto writer = exporters::PageWriter::New(format.format,
+                                             {.max_bytes = static_cast<size_t>(snapshot->memory_budget / 4)});
     if (selection.derived) backend_.series().Write(*writer);
     if (selection.self) {
       telemetry_.Write(*writer, AccountOf(*snapshot),
@@ -139,7 +143,12 @@ void Api::Metrics(const Request& request, Responder responder) {
     telemetry_.CountPage(writer->stats());
     Response response;
     response.content_type = std::string(format.content_type);
-    for (const std::string& piece : writer->TakeChunks()) response.body += piece;
+    response.body.reserve(writer->bytes());
+    std::vector<std::string> pieces = writer->TakeChunks();
+    for (std::string& piece : pieces) {
+      response.body += piece;
+      std::string().swap(piece);  // never the whole page twice
+    }
     reply->Reply(std::move(response));
   });
 }

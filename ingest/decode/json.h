@@ -22,8 +22,8 @@ namespace braid::ingest {
 // Faults are kInvalidArgument and say where: "resourceSpans[0].scopeSpans[0].spans[3].traceId: not hex".
 //
 // Thread rule: one per core thread. The Slab's content is only read.
-// Memory: output from the pool (kUnavailable when it refuses); the cursor's index is 4 bytes per token, at most 4
-// per byte of input: kept between calls for documents up to 4 MiB, leased from the pool beyond.
+// Memory: output from the pool (kUnavailable when it refuses); the cursor's index is 4 bytes per token, at
+// most 4 per byte of input: kept between calls for documents up to 4 MiB, leased from the pool beyond.
 class JsonTranscoder {
  public:
   explicit JsonTranscoder(SlabPool& slabs);
