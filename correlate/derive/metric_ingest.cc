@@ -1065,6 +1065,7 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
   std::vector<std::vector<Label>> extras;
   std::vector<ExemplarView> views;
   std::vector<const ExemplarView*> pointers;
+  std::vector<double> counts;
 
   const auto view_of = [](const KeptExemplar& exemplar, std::vector<Label>* storage) {
     storage->clear();
@@ -1101,7 +1102,8 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
           const Buckets& buckets = *point.buckets;
           HistogramView histogram;
           histogram.bounds = buckets.bounds;
-          histogram.counts = buckets.counts;
+          counts.assign(buckets.counts.begin(), buckets.counts.end());
+          histogram.counts = counts;
           histogram.sum = buckets.sum;
           histogram.has_sum = buckets.has_sum;
           const size_t slots = buckets.exemplars.size();

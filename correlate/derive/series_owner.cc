@@ -368,7 +368,9 @@ void SeriesOwner::Write(ExpositionWriter& writer) const {
     }
     HistogramView histogram;
     histogram.bounds = latency::kBoundSeconds;
-    histogram.counts = one.buckets;
+    std::array<double, latency::kBuckets> counts;
+    std::copy(one.buckets.begin(), one.buckets.end(), counts.begin());
+    histogram.counts = counts;
     histogram.sum = Seconds(one.sum_ns);
     if (one.exemplars != 0) histogram.exemplars = pointers;
     writer.Histogram(LabelSet(dialect, one).span(), histogram, one.created_ns);

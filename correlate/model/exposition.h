@@ -52,12 +52,48 @@ struct FamilyView {
   MetricType type = MetricType::kUnknown;
 };
 
+// One bucket of a native histogram: values in (2^((index - 1) / 2^schema), 2^(index / 2^schema)], or the
+// negatives of them.
+struct NativeBucket {
+  int32_t index = 0;
+  double count = 0;  // not cumulative
+
+  friend bool operator==(const NativeBucket&, const NativeBucket&) = default;
+};
+
+// A native histogram (Prometheus, model/histogram; OTLP calls it exponential, and its bucket i is our
+// i + 1). Counts are doubles, because weighted observations are.
+struct NativeView {
+  int32_t schema = 3;         // -4..8: 2^schema buckets for each power of two
+  double zero_threshold = 0;  // |values| up to it are in zero_count
+  double zero_count = 0;
+  std::span<const NativeBucket> positive;  // by rising index, none twice, counts above 0
+  std::span<const NativeBucket> negative;
+  std::span<const ExemplarView> exemplars;
+
+  double count() const {
+    double sum = zero_count;
+    for (const NativeBucket& bucket : positive) sum += bucket.count;
+    for (const NativeBucket& bucket : negative) sum += bucket.count;
+    return sum;
+  }
+};
+
+// A histogram in classic buckets, native ones, or both (then of the same observations).
 struct HistogramView {
-  std::span<const double> bounds;    // upper bounds, rising, without +Inf
-  std::span<const uint64_t> counts;  // per bucket, not cumulative; bounds.size() + 1 of them
+  std::span<const double> bounds;  // upper bounds, rising, without +Inf
+  std::span<const double> counts;  // per bucket, not cumulative; bounds.size() + 1 of them, or none at all
   double sum = 0;
   bool has_sum = true;                             // false where negative observations forbid one
-  std::span<const ExemplarView* const> exemplars;  // per bucket, null where none; or empty
+  std::span<const ExemplarView* const> exemplars;  // per classic bucket, null where none; or empty
+  const NativeView* native = nullptr;              // not null where `counts` is empty
+
+  double count() const {
+    if (counts.empty()) return native != nullptr ? native->count() : 0;
+    double sum_of_counts = 0;
+    for (const double n : counts) sum_of_counts += n;
+    return sum_of_counts;
+  }
 };
 
 struct SummaryView {

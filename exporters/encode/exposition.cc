@@ -201,7 +201,8 @@ void PageWriter::Gauge(std::span<const Label> labels, double value) {
 
 void PageWriter::Histogram(std::span<const Label> labels, const HistogramView& histogram,
                            uint64_t created_ns) {
-  bool rising = histogram.counts.size() == histogram.bounds.size() + 1;
+  bool rising = histogram.counts.empty() ? histogram.bounds.empty() && histogram.native != nullptr
+                                         : histogram.counts.size() == histogram.bounds.size() + 1;
   for (size_t i = 0; i < histogram.bounds.size(); ++i) {
     rising &= std::isfinite(histogram.bounds[i]) && (i == 0 || histogram.bounds[i - 1] < histogram.bounds[i]);
   }

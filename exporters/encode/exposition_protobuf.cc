@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -18,13 +20,16 @@ constexpr uint32_t kMetricLabel = 1, kMetricGauge = 2, kMetricCounter = 3, kMetr
 constexpr uint32_t kLabelName = 1, kLabelValue = 2;
 constexpr uint32_t kValue = 1, kCounterExemplar = 2, kCounterCreated = 3;
 constexpr uint32_t kSampleCount = 1, kSampleSum = 2, kSummaryQuantile = 3, kSummaryCreated = 4;
-constexpr uint32_t kHistogramBucket = 3, kHistogramCreated = 15;
-constexpr uint32_t kBucketCount = 1, kBucketBound = 2, kBucketExemplar = 3;
+constexpr uint32_t kSampleCountFloat = 4, kHistogramBucket = 3, kHistogramCreated = 15;
+constexpr uint32_t kBucketCount = 1, kBucketBound = 2, kBucketExemplar = 3, kBucketCountFloat = 4;
 constexpr uint32_t kQuantile = 1, kQuantileValue = 2;
 constexpr uint32_t kExemplarLabel = 1, kExemplarValue = 2, kExemplarTime = 3;
 constexpr uint32_t kTimeSeconds = 1, kTimeNanos = 2;
 
 constexpr size_t kLengthBytes = 5;
+
+// What a double holds exactly as a whole number.
+bool IsWhole(double value) { return value >= 0 && value <= 0x1p53 && std::floor(value) == value; }
 
 uint64_t TypeNumber(MetricType type) {
   switch (type) {
@@ -79,18 +84,26 @@ class ProtobufWriter final : public PageWriter {
   }
 
   void PutHistogram(const HistogramView& histogram, uint64_t created_ns) override {
-    uint64_t count = 0;
-    for (const uint64_t n : histogram.counts) count += n;
+    // Weighted counts need not be whole; then the message has them as doubles.
+    const bool whole = std::all_of(histogram.counts.begin(), histogram.counts.end(), IsWhole);
     point_.clear();
     wire::Writer w(&point_);
-    w.Varint(kSampleCount, count);
+    if (whole) {
+      w.Varint(kSampleCount, static_cast<uint64_t>(histogram.count()));
+    } else {
+      w.Double(kSampleCountFloat, histogram.count());
+    }
     if (histogram.has_sum) w.Double(kSampleSum, histogram.sum);
-    uint64_t cumulative = 0;
+    double cumulative = 0;
     for (size_t i = 0; i < histogram.counts.size(); ++i) {
       cumulative += histogram.counts[i];
       bucket_.clear();
       wire::Writer b(&bucket_);
-      b.Varint(kBucketCount, cumulative);
+      if (whole) {
+        b.Varint(kBucketCount, static_cast<uint64_t>(cumulative));
+      } else {
+        b.Double(kBucketCountFloat, cumulative);
+      }
       b.Double(kBucketBound,
                i < histogram.bounds.size() ? histogram.bounds[i] : std::numeric_limits<double>::infinity());
       if (i < histogram.exemplars.size()) Exemplar(kBucketExemplar, histogram.exemplars[i], &bucket_);

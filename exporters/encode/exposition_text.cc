@@ -107,14 +107,14 @@ class TextWriter final : public PageWriter {
   void PutHistogram(const HistogramView& histogram, uint64_t created_ns) override {
     Render();
     CacheBounds(histogram.bounds);
-    uint64_t cumulative = 0;
+    double cumulative = 0;
     for (size_t i = 0; i < histogram.counts.size(); ++i) {
       cumulative += histogram.counts[i];
       std::string& o = out();
       o.append(metric_).append("_bucket{");
       if (!rendered_.empty()) o.append(rendered_) += ',';
       o.append(bound_labels_[i]);
-      AppendNumber(&o, static_cast<double>(cumulative));
+      AppendNumber(&o, cumulative);
       if (i < histogram.exemplars.size()) Exemplar(histogram.exemplars[i]);
       out() += '\n';
     }
@@ -128,7 +128,7 @@ class TextWriter final : public PageWriter {
     if (histogram.has_sum || !open_metrics_) {
       Name(metric_, "_count");
       Labels();
-      AppendNumber(&out(), static_cast<double>(cumulative));
+      AppendNumber(&out(), cumulative);
       out() += '\n';
     }
     Created(created_ns);

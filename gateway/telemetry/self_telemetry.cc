@@ -30,14 +30,15 @@ MetricType TypeOf(prometheus::MetricType type) {
 void WriteHistogram(const prometheus::ClientMetric::Histogram& from, std::span<const Label> labels,
                     ExpositionWriter& writer) {
   std::vector<double> bounds;
-  std::vector<uint64_t> counts;
+  std::vector<double> counts;
   uint64_t below = 0;
   for (const auto& bucket : from.bucket) {
     if (std::isinf(bucket.upper_bound)) break;
     bounds.push_back(bucket.upper_bound);
-    counts.push_back(bucket.cumulative_count - std::exchange(below, bucket.cumulative_count));
+    counts.push_back(
+        static_cast<double>(bucket.cumulative_count - std::exchange(below, bucket.cumulative_count)));
   }
-  counts.push_back(from.sample_count - below);
+  counts.push_back(static_cast<double>(from.sample_count - below));
   HistogramView histogram;
   histogram.bounds = bounds;
   histogram.counts = counts;

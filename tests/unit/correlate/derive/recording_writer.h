@@ -23,10 +23,13 @@ class RecordingWriter : public ExpositionWriter {
     double value = 0;
     uint64_t created_ns = 0;
     std::vector<double> bounds;
-    std::vector<uint64_t> counts;
+    std::vector<double> counts;
     double sum = 0;
     bool has_sum = false;
     uint64_t count = 0;
+    std::vector<NativeBucket> positive, negative;  // of a native histogram
+    int32_t schema = 0;
+    double zero_count = 0;
     std::vector<double> quantiles, values;
     std::map<size_t, KeptExemplar> exemplars;  // by bucket; of a counter at 0
   };
@@ -53,6 +56,12 @@ class RecordingWriter : public ExpositionWriter {
     Point& point = Add(labels, MetricType::kHistogram);
     point.bounds.assign(h.bounds.begin(), h.bounds.end());
     point.counts.assign(h.counts.begin(), h.counts.end());
+    if (h.native != nullptr) {
+      point.schema = h.native->schema;
+      point.zero_count = h.native->zero_count;
+      point.positive.assign(h.native->positive.begin(), h.native->positive.end());
+      point.negative.assign(h.native->negative.begin(), h.native->negative.end());
+    }
     point.sum = h.sum;
     point.has_sum = h.has_sum;
     point.created_ns = created_ns;

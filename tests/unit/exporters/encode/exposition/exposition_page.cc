@@ -63,14 +63,14 @@ void WriteIngested(ExpositionWriter& writer) {
 
   writer.Family({"app_latency_seconds", "", "seconds", MetricType::kHistogram});
   const std::vector<double> bounds = {0.005, 0.1, 1, 10, 1000000, 123456789};
-  const std::vector<uint64_t> counts = {1, 2, 3, 4, 5, 6, 7};
+  const std::vector<double> counts = {1, 2, 3, 4, 5, 6, 7};
   const std::vector<const ExemplarView*> exemplars = {nullptr, nullptr, &exemplar, nullptr,
                                                       nullptr, nullptr, nullptr};
   writer.Histogram(labels, {bounds, counts, 12.25, true, exemplars}, 1'600'000'000'000'000'000);
   const std::vector<double> negative = {-1, 0, 1};
-  const std::vector<uint64_t> four = {1, 2, 3, 4};
+  const std::vector<double> four = {1, 2, 3, 4};
   writer.Histogram(std::vector<Label>{{"job", "negative"}}, {negative, four, -3, true, {}}, 0);
-  const std::vector<uint64_t> one = {9};
+  const std::vector<double> one = {9};
   writer.Histogram(std::vector<Label>{{"job", "no_bounds"}}, {{}, one, 3, true, {}}, 0);
 
   writer.Family({"app_latency_seconds_count", "", "", MetricType::kGauge});  // collides

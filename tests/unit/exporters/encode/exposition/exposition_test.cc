@@ -69,7 +69,7 @@ class ExpositionTest : public testing::Test {
     writer_->Gauge(labels, kNaN);
     writer_->Family({"lat_seconds", "Latency.", "seconds", MetricType::kHistogram});
     const std::vector<double> bounds = {0.002, 1, 100'000, 1'000'000};
-    const std::vector<uint64_t> counts = {1, 2, 0, 0, 4};
+    const std::vector<double> counts = {1, 2, 0, 0, 4};
     const ExemplarView last{2e6, 0, {1, 2}, 0, {}};
     const std::vector<const ExemplarView*> exemplars = {nullptr, &exemplar, nullptr, nullptr, &last};
     writer_->Histogram(std::vector<Label>{{"a", "b"}}, {bounds, counts, 0.1 + 0.2, true, exemplars},
@@ -259,7 +259,7 @@ TEST_F(ExpositionTest, ExtraExemplarLabelsAreCheckedOneByOne) {
 TEST_F(ExpositionTest, ExemplarsLieInTheirBucket) {
   Start(ExpositionFormat::kOpenMetrics);
   const std::vector<double> bounds = {1, 2};
-  const std::vector<uint64_t> counts = {1, 1, 1};
+  const std::vector<double> counts = {1, 1, 1};
   const ExemplarView low{1, 0, {1, 2}, 3, {}}, high{2.5, 0, {1, 2}, 3, {}};
   const std::vector<const ExemplarView*> exemplars = {&high, &low, &low};
   writer_->Family({"h", "", "", MetricType::kHistogram});
@@ -273,7 +273,7 @@ TEST_F(ExpositionTest, ExemplarsLieInTheirBucket) {
 TEST_F(ExpositionTest, WhatWouldBreakThePageIsSkipped) {
   Start(ExpositionFormat::kOpenMetrics);
   const std::vector<double> bounds = {1}, falling = {2, 1};
-  const std::vector<uint64_t> two = {1, 1}, three = {1, 1, 1};
+  const std::vector<double> two = {1, 1}, three = {1, 1, 1};
   const auto labels = [](std::string_view name, std::string_view value) {
     return std::vector<Label>{{name, value}};
   };
@@ -338,7 +338,7 @@ c_total{a="😀"} 1
 // Guarantees: neither sum nor count is written there; text keeps the count.
 TEST_F(ExpositionTest, SumsThatOpenMetricsForbids) {
   const std::vector<double> bounds = {-1, 1};
-  const std::vector<uint64_t> counts = {1, 1, 1};
+  const std::vector<double> counts = {1, 1, 1};
   for (const ExpositionFormat format : {ExpositionFormat::kText, ExpositionFormat::kOpenMetrics}) {
     Start(format);
     writer_->Family({"h", "", "", MetricType::kHistogram});
