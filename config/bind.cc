@@ -101,12 +101,79 @@ Correlate BindCorrelate(const Node& node) {
   return correlate;
 }
 
+std::vector<std::string> Texts(const Node& node, std::string_view key) {
+  std::vector<std::string> texts;
+  for (const Node& item : Get(node, key).items) texts.push_back(item.text);
+  return texts;
+}
+
+SpanMatch BindSpanMatch(const Node& node) {
+  SpanMatch match;
+  match.kind = Enum<int>(node, "kind",
+                         {{"any", -1},
+                          {"unspecified", 0},
+                          {"internal", 1},
+                          {"server", 2},
+                          {"client", 3},
+                          {"producer", 4},
+                          {"consumer", 5}});
+  match.status = Enum<int>(node, "status", {{"any", -1}, {"unset", 0}, {"ok", 1}, {"error", 2}});
+  match.service = Text(node, "service");
+  match.span_name = Text(node, "span_name");
+  match.attribute = Text(node, "attribute");
+  match.resource = Text(node, "resource");
+  match.matches = Text(node, "matches");
+  return match;
+}
+
+Metrics::Graph BindGraph(const Node& node) {
+  Metrics::Graph graph;
+  graph.enabled = Bool(node, "enabled");
+  graph.wait = Duration(node, "wait");
+  graph.dimensions = Texts(node, "dimensions");
+  graph.virtual_node_label = Bool(node, "virtual_node_label");
+  graph.messaging_latency = Bool(node, "messaging_latency");
+  graph.connection_info = Bool(node, "connection_info");
+  graph.peer_attributes = Texts(node, "peer_attributes");
+  graph.database_attributes = Texts(node, "database_attributes");
+  return graph;
+}
+
 Metrics BindMetrics(const Node& node) {
   Metrics metrics;
-  metrics.dialect = Enum<Metrics::Dialect>(node, "dialect", {{"tempo", Metrics::Dialect::kTempo}});
+  using Dialect = Metrics::Dialect;
+  metrics.dialect = Enum<Dialect>(
+      node, "dialect", {{"tempo", Dialect::kTempo}, {"otel", Dialect::kOtel}, {"both", Dialect::kBoth}});
   metrics.max_series = Number<uint64_t>(node, "max_series");
+  metrics.expire_after = Duration(node, "expire_after");
   metrics.exemplars = Bool(node, "exemplars");
+  metrics.calls = Bool(node, "calls");
+  metrics.latency = Bool(node, "latency");
   metrics.size = Bool(node, "size");
+  metrics.self_time = Bool(node, "self_time");
+  using Histograms = Metrics::Histograms;
+  metrics.histograms = Enum<Histograms>(
+      node, "histograms",
+      {{"classic", Histograms::kClassic}, {"native", Histograms::kNative}, {"both", Histograms::kBoth}});
+  metrics.status_message = Bool(node, "status_message");
+  metrics.dimensions = Texts(node, "dimensions");
+  for (const Node::Member& member : Get(node, "mappings").members) {
+    metrics.mappings.push_back({member.key, Texts(member.value, "from"), Text(member.value, "join")});
+  }
+  for (const Node& match : Get(node, "include").items) metrics.include.push_back(BindSpanMatch(match));
+  for (const Node& match : Get(node, "exclude").items) metrics.exclude.push_back(BindSpanMatch(match));
+  metrics.target_info = Bool(node, "target_info");
+  metrics.events = Bool(node, "events");
+  metrics.exceptions = Bool(node, "exceptions");
+  for (const std::string& error : Texts(node, "errors")) {
+    if (error == "http_5xx") metrics.errors.http_5xx = true;
+    if (error == "http_4xx") metrics.errors.http_4xx = true;
+    if (error == "grpc") metrics.errors.grpc = true;
+  }
+  using Names = Metrics::Names;
+  metrics.names = Enum<Names>(
+      node, "names", {{"raw", Names::kRaw}, {"dry_run", Names::kDryRun}, {"templates", Names::kTemplates}});
+  metrics.graph = BindGraph(Get(node, "graph"));
   const Node& ingested = Get(node, "ingested");
   metrics.ingested.enabled = Bool(ingested, "enabled");
   metrics.ingested.stale_after = Duration(ingested, "stale_after");

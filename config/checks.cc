@@ -47,6 +47,7 @@ class Checker {
   void Run() {
     CheckListeners();
     CheckTimes();
+    CheckMetrics();
     CheckMemory();
     CheckFilters();
     CheckSinks();
@@ -107,6 +108,39 @@ class Checker {
     NotAbove(correlate / "settle", c.settle <= c.decision_max, correlate / "decision_max");
     NotAbove(correlate / "decision_max", c.decision_max <= c.window, correlate / "window");
     NotAbove(correlate / "log_hold", c.log_hold <= c.window, correlate / "window");
+  }
+
+  void CheckMetrics() {
+    const Place metrics = root_ / "metrics";
+    const Metrics& m = config_.metrics;
+    const Place expire = metrics / "expire_after";
+    if (m.expire_after < config_.correlate.window * 3 / 2 && expire.given()) {
+      Warn({expire, root_ / "correlate" / "window"},
+           Text(expire) + " is less than " + Text(root_ / "correlate" / "window") +
+               " and half as much again, which is how long series are kept instead");
+    }
+    NotAbove(metrics / "graph" / "wait", !m.graph.enabled || m.graph.wait <= config_.correlate.window,
+             root_ / "correlate" / "window");
+    const Place wait = root_ / "correlate" / "spans" / "wait";
+    if (m.self_time && config_.correlate.spans_wait == Correlate::SpansWait::kNone &&
+        (metrics / "self_time").given()) {
+      Fail({metrics / "self_time", wait},
+           "needs the spans of a trace to wait for its verdict, and " + Text(wait) + " lets them go at once");
+    }
+    for (const char* key : {"include", "exclude"}) {
+      const Place list = metrics / key;
+      const std::vector<SpanMatch>& matches = key == std::string_view("include") ? m.include : m.exclude;
+      for (size_t i = 0; i < matches.size(); ++i) {
+        const SpanMatch& match = matches[i];
+        const Place place{&list.node->items[i], list.path + '[' + std::to_string(i) + ']'};
+        if (match == SpanMatch{}) Fail({place}, "asks for nothing, so it means every span");
+        if (!match.attribute.empty() && !match.resource.empty()) {
+          Fail({place}, "has both attribute and resource, and one matches: take two entries, or one of them");
+        }
+        if (!match.matches.empty() && match.attribute.empty() && match.resource.empty())
+          Fail({place}, "has matches without attribute or resource, whose value it is for");
+      }
+    }
   }
 
   void CheckMemory() {

@@ -121,8 +121,49 @@ struct Correlate {
   friend bool operator==(const Correlate&, const Correlate&) = default;
 };
 
+// Which spans an entry of metrics.include or exclude means. Empty and -1: not asked for.
+struct SpanMatch {
+  int kind = -1;    // opentelemetry-proto SpanKind
+  int status = -1;  // Status.StatusCode
+  std::string service;
+  std::string span_name;
+  std::string attribute;
+  std::string resource;
+  std::string matches;
+  friend bool operator==(const SpanMatch&, const SpanMatch&) = default;
+};
+
 struct Metrics {
-  enum class Dialect : uint8_t { kTempo };
+  enum class Dialect : uint8_t { kTempo, kOtel, kBoth };
+  enum class Histograms : uint8_t { kClassic, kNative, kBoth };
+  enum class Names : uint8_t { kRaw, kDryRun, kTemplates };
+
+  struct Mapping {
+    std::string label;
+    std::vector<std::string> from;
+    std::string join = "/";
+    friend bool operator==(const Mapping&, const Mapping&) = default;
+  };
+
+  struct Errors {
+    bool http_5xx = false;
+    bool http_4xx = false;
+    bool grpc = false;
+    friend bool operator==(const Errors&, const Errors&) = default;
+  };
+
+  struct Graph {
+    bool enabled = true;
+    milliseconds wait{10'000};
+    std::vector<std::string> dimensions;
+    bool virtual_node_label = false;
+    bool messaging_latency = false;
+    bool connection_info = false;
+    std::vector<std::string> peer_attributes = {"peer.service", "service.peer.name", "db.name",
+                                                "db.system",    "db.system.name",    "server.address"};
+    std::vector<std::string> database_attributes = {"db.namespace", "db.name", "db.system", "db.system.name"};
+    friend bool operator==(const Graph&, const Graph&) = default;
+  };
 
   struct Ingested {
     bool enabled = true;
@@ -132,9 +173,25 @@ struct Metrics {
   };
 
   Dialect dialect = Dialect::kTempo;
-  uint64_t max_series = 20'000;  // distinct (service, span name, kind, status)
+  uint64_t max_series = 20'000;  // distinct label sets
+  milliseconds expire_after{900'000};
   bool exemplars = true;
-  bool size = true;  // traces_spanmetrics_size_total
+  bool calls = true;
+  bool latency = true;
+  bool size = true;
+  bool self_time = true;
+  Histograms histograms = Histograms::kClassic;
+  bool status_message = false;
+  std::vector<std::string> dimensions;
+  std::vector<Mapping> mappings;  // in order of the file
+  std::vector<SpanMatch> include;
+  std::vector<SpanMatch> exclude;
+  bool target_info = false;
+  bool events = false;
+  bool exceptions = false;
+  Errors errors;  // besides the status
+  Names names = Names::kRaw;
+  Graph graph;
   Ingested ingested;
   friend bool operator==(const Metrics&, const Metrics&) = default;
 };

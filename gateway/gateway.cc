@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "gateway/api/api.h"
+#include "gateway/derive_config.h"
 #include "gateway/filter_config.h"
 #include "gateway/sink_config.h"
 #include "gateway/version.h"
@@ -78,6 +79,8 @@ Gateway::MemoryPlan Gateway::PlanMemory(const config::Config& config, size_t cor
   plan.store_bytes = std::min<size_t>(config.store.max_bytes, budget / 4) / cores;
   plan.pending_bytes = budget / 20 * 3 / cores;
   constexpr size_t kRecordBytes = 62;
+  // About a sixteenth of the budget for spans whose other side has not come, at 80 bytes or less.
+  plan.graph_spans = std::clamp<size_t>(budget / 16 / 160 / cores, 1 << 12, 1 << 22);
   plan.window_records =
       std::bit_floor(std::clamp<size_t>(budget / 4 / kRecordBytes / cores, 1 << 12, 1 << 28));
   return plan;
@@ -107,12 +110,19 @@ Status Gateway::Start() {
   if (!filter.ok()) return filter.status();
   filter_ = std::move(filter).value();
   if (Status status = MakeSinks(); !status.ok()) return status;
+  Result<std::shared_ptr<const correlate::DeriveOptions>> derive = DeriveOptionsOf(config_);
+  if (!derive.ok()) return derive.status();
+  derive_ = std::move(derive).value();
 
   correlate::SeriesOwner::Options series;
   series.shards = core_count_;
   series.max_series = config_.metrics.max_series;
-  series.size_total = config_.metrics.size;
-  series_ = std::make_unique<correlate::SeriesOwner>(series);
+  series.seed = epoch_.seed;
+  // Rows have to outlive the records of the window, which name them.
+  const uint64_t expire_ticks = std::max<uint64_t>(Ticks(config_.metrics.expire_after),
+                                                   uint64_t{Ticks(config_.correlate.window)} * 3 / 2);
+  series.expire_ticks = expire_ticks;
+  series_ = std::make_unique<correlate::SeriesOwner>(series, *derive_);
   series_->Anchor(0, static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                                std::chrono::system_clock::now().time_since_epoch())
                                                .count()));
@@ -130,7 +140,13 @@ Status Gateway::Start() {
   shard.window.capacity = plan_.window_records;
   shard.window.tombstones = std::max<size_t>(plan_.window_records / 8, 1 << 10);
   shard.window.max_age_ticks = Ticks(config_.correlate.window);
-  shard.series.max_series = config_.metrics.max_series;
+  // A shard may see several sampling thresholds of each label set; the owner has the last word.
+  shard.series.max_series = config_.metrics.max_series * 2;
+  shard.series.expire_ticks = expire_ticks;
+  shard.derive = derive_;
+  shard.graph.max_waiting = plan_.graph_spans;
+  shard.graph.max_callers = plan_.graph_spans;
+  shard.graph.exemplars = config_.metrics.exemplars;
   shard.chunks.max_bytes = config_.batch.max_bytes;
   shard.chunk_items = config_.batch.max_items;
   shard.chunk_age_ticks = Ticks(config_.batch.max_age);
@@ -174,8 +190,11 @@ Status Gateway::Start() {
   }
   sequencer_ = std::make_unique<ingest::MemorySequencer>(std::move(inboxes), std::move(wake));
 
+  const auto watch = std::make_shared<const WatchList>(derive_->Watch());
   for (size_t i = 0; i < core_count_; ++i) {
-    decoders_.push_back(std::make_unique<ingest::Decoder>(epoch_, *batches_, *slices_, *slabs_, filter_));
+    decoders_.push_back(std::make_unique<ingest::Decoder>(
+        epoch_, *batches_, *slices_, *slabs_, filter_,
+        ingest::Decoder::Options{.watch = watch, .links = config_.metrics.graph.enabled}));
   }
   std::vector<ingest::Decoder*> decoders;
   decoders.reserve(decoders_.size());

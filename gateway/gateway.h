@@ -66,9 +66,10 @@ class Gateway : public Backend {
   struct MemoryPlan {
     size_t slab_bytes = 0;
     size_t idle_bytes = 0;
-    size_t store_bytes = 0;     // per core
-    size_t pending_bytes = 0;   // per core
-    size_t window_records = 0;  // per core
+    size_t store_bytes = 0;    // per core
+    size_t pending_bytes = 0;  // per core
+    size_t window_records = 0;
+    size_t graph_spans = 0;  // waiting for their other side, per shard  // per core
   };
   static MemoryPlan PlanMemory(const config::Config& config, size_t cores);
 
@@ -91,6 +92,7 @@ class Gateway : public Backend {
   std::unique_ptr<SlicePool> slices_;
   std::shared_ptr<const ingest::Filter> filter_;
   std::vector<std::unique_ptr<exporters::SinkShared>> sinks_;
+  std::shared_ptr<const correlate::DeriveOptions> derive_;
   std::unique_ptr<correlate::SeriesOwner> series_;
   std::unique_ptr<correlate::MetricIngest> ingested_;
 

@@ -1,8 +1,40 @@
 #include "correlate/derive/series_delta.h"
 
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
 #include <tuple>
 
 namespace braid::correlate {
+
+uint64_t HashOf(const SeriesKey& key, uint64_t seed) {
+  uint64_t hash = seed ^ (static_cast<uint64_t>(key.row) << 32 | static_cast<uint64_t>(key.kind) << 24 |
+                          static_cast<uint64_t>(key.status) << 16 | static_cast<uint64_t>(key.detail) << 8 |
+                          static_cast<uint64_t>(key.overflow));
+  // Chained, so that a text which moves from one place to the next makes a difference.
+  for (const std::string_view text : key.text) hash = XXH3_64bits_withSeed(text.data(), text.size(), hash);
+  return hash;
+}
+
+namespace label_block {
+
+void Append(std::string* block, std::string_view text) {
+  const auto size = static_cast<uint32_t>(text.size());
+  block->append(reinterpret_cast<const char*>(&size), sizeof size);
+  block->append(text);
+}
+
+std::string_view Take(std::string_view* block) {
+  uint32_t size;
+  std::memcpy(&size, block->data(), sizeof size);
+  const std::string_view text = block->substr(sizeof size, size);
+  block->remove_prefix(sizeof size + size);
+  return text;
+}
+
+}  // namespace label_block
 
 bool MoreTelling(const Exemplar& a, const Exemplar& b) {
   const auto rank = [](const Exemplar& e) {
@@ -11,23 +43,56 @@ bool MoreTelling(const Exemplar& a, const Exemplar& b) {
   return rank(a) > rank(b);
 }
 
+void RowPages::Free::operator()(char* page) const { std::free(page); }
+
+void RowPages::Resize(size_t rows) {
+  const size_t pages = (rows + kRows - 1) / kRows;
+  if (pages < pages_.size()) pages_.resize(pages);
+  while (pages_.size() < pages) {
+    void* page = std::aligned_alloc(64, kRows * stride_);
+    if (page == nullptr) throw std::bad_alloc();
+    std::memset(page, 0, kRows * stride_);
+    pages_.emplace_back(static_cast<char*>(page));
+  }
+}
+
+SeriesKey SeriesDelta::KeyOf(const Birth& birth) const {
+  SeriesKey key{birth.kind, birth.span_kind, birth.status, birth.detail, birth.overflow, {}};
+  std::string_view rest = std::string_view(labels).substr(birth.at);
+  for (size_t i = 0; i < key.text.size(); ++i) {
+    key.text[i] = rest.substr(0, birth.sizes[i]);
+    rest.remove_prefix(birth.sizes[i]);
+  }
+  return key;
+}
+
 void SeriesDelta::Clear() {
-  for (const uint32_t series : touched) cells[series] = Cell{};
+  for (const uint32_t row : touched) std::memset(cells[row], 0, layout.stride);
   touched.clear();
   carries.clear();
+  spilled.clear();
   exemplars.clear();
   births.clear();
+  deaths.clear();
+  renamed.clear();
   labels.clear();
+  // A burst's room is not kept for ever.
+  if (labels.capacity() > (1u << 20)) labels.shrink_to_fit();
+  if (births.capacity() > (1u << 14)) births.shrink_to_fit();
+  if (deaths.capacity() > (1u << 16)) deaths.shrink_to_fit();
   tick = 0;
   since = 0;
   exemplars_refused = 0;
   labels_truncated = 0;
+  thresholds_malformed = 0;
+  thresholds_coarsened = 0;
+  names_merged = 0;
 }
 
 size_t SeriesDelta::ByteSize() const {
-  return cells.capacity() * sizeof(Cell) + touched.capacity() * sizeof(uint32_t) +
-         carries.capacity() * sizeof(Carry) + exemplars.capacity() * sizeof(Slot) +
-         births.capacity() * sizeof(Birth) + labels.capacity();
+  return cells.bytes() + touched.capacity() * sizeof(uint32_t) + carries.capacity() * sizeof(Carry) +
+         spilled.capacity() * sizeof(Spill) + exemplars.capacity() * sizeof(Slot) +
+         births.capacity() * sizeof(Birth) + deaths.capacity() * sizeof(uint32_t) + labels.capacity();
 }
 
 void SeriesDeltaRecycler::operator()(SeriesDelta* delta) const { pool->GiveBack(delta); }
@@ -46,7 +111,7 @@ SeriesDelta* SeriesDeltaPool::Take() {
   if (made_ == max_deltas_) return nullptr;
   ++made_;
   idle_.reserve(max_deltas_);
-  return new SeriesDelta;
+  return new SeriesDelta(layout_);
 }
 
 void SeriesDeltaPool::GiveBack(SeriesDelta* delta) {

@@ -1,17 +1,62 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
 #include "base/mutex.h"
-#include "correlate/derive/latency_buckets.h"
+#include "correlate/derive/buckets.h"
 
 namespace braid::correlate {
+
+// What a row counts.
+enum class RowKind : uint8_t {
+  kSpans,          // calls, durations, sizes and self time of spans
+  kEdgeServer,     // an edge of the service graph: its requests and the server's durations
+  kEdgeClient,     // its durations as the client saw them
+  kEdgeMessaging,  // from the producer's end to the consumer's start
+  kEvents,         // events of spans by name
+  kExceptions,     // exceptions of spans by type
+  kTarget,         // a resource; it counts nothing
+};
+constexpr int kRowKinds = 7;
+
+// How an edge came about: the label connection_type.
+enum class Connection : uint8_t { kDirect, kVirtualNode, kMessaging, kDatabase };
+
+// What made a span count as an error: the label error_source.
+enum class ErrorSource : uint8_t { kNone, kStatus, kHttp5xx, kHttp4xx, kGrpc };
+
+// The dimensions of a series. Views of whoever holds the strings.
+struct SeriesKey {
+  RowKind row = RowKind::kSpans;
+  uint8_t kind = 0;    // spans: opentelemetry-proto SpanKind, 0-5; edges: Connection
+  uint8_t status = 0;  // spans: Status.StatusCode, 0-2; edges: 1 if failed
+  uint8_t detail = 0;  // spans: ErrorSource; edges: 0, or 1 + the virtual side (0 client, 1 server)
+  bool overflow = false;
+
+  // Spans, events, exceptions: service, span name, further labels (LabelBlock), event name or exception type.
+  // Edges: client, server, further labels. Targets: all labels, as name and value by turns (LabelBlock).
+  std::array<std::string_view, 4> text;
+
+  std::string_view service() const { return text[0]; }
+  friend bool operator==(const SeriesKey&, const SeriesKey&) = default;
+};
+
+// Of all dimensions, keyed by `seed`.
+uint64_t HashOf(const SeriesKey& key, uint64_t seed);
+
+// Strings one after another, each behind its length, so that equal lists are equal bytes.
+namespace label_block {
+void Append(std::string* block, std::string_view text);
+std::string_view Take(std::string_view* block);
+}  // namespace label_block
 
 // One measured span of a kept trace, offered to its latency bucket.
 struct Exemplar {
@@ -26,62 +71,162 @@ struct Exemplar {
 // span. Equal ones are told apart by their IDs, so that the order of arrival does not matter.
 bool MoreTelling(const Exemplar& a, const Exemplar& b);
 
+// What one row counts between two hand-overs. It lies at the head of a cell, which continues with `counts`
+// (CellLayout::buckets of them) and then the windows of native buckets.
+struct Cell {
+  uint64_t sum_ns = 0;
+  uint64_t bytes = 0;
+  uint64_t self_ns = 0;
+  uint32_t self_spans = 0;
+  uint32_t exemplars = 0;  // 1 + index of the row's first Slot in SeriesDelta::exemplars
+  uint16_t touched = 0;
+
+  uint16_t* counts() { return &touched + 1; }
+  const uint16_t* counts() const { return &touched + 1; }
+};
+
+// Native buckets around the first that was counted. Others go to SeriesDelta::spilled.
+struct NativeWindow {
+  static constexpr int32_t kBuckets = 61;
+
+  int16_t base = 0;  // the bucket of counts[0]
+  uint16_t used = 0;
+  uint16_t zero = 0;  // durations of 0
+  std::array<uint16_t, kBuckets> counts{};
+};
+static_assert(sizeof(NativeWindow) == 128);
+
+// Where the parts of a cell lie. One layout for all rows of a table, so that one array holds them.
+struct CellLayout {
+  static constexpr size_t kHead = offsetof(Cell, touched) + sizeof(uint16_t);
+
+  CellLayout() = default;
+  CellLayout(size_t bucket_count, size_t native_windows)
+      : buckets(static_cast<uint32_t>(bucket_count)),
+        windows(static_cast<uint32_t>(native_windows)),
+        windows_at(static_cast<uint32_t>((kHead + bucket_count * sizeof(uint16_t) + 63) / 64 * 64)),
+        stride(static_cast<uint32_t>(windows_at + native_windows * sizeof(NativeWindow))) {}
+
+  uint32_t buckets = 0;
+  uint32_t windows = 0;
+  uint32_t windows_at = 0;
+  uint32_t stride = 64;  // a multiple of a cache line; the tempo dialect's cell is one
+
+  friend bool operator==(const CellLayout&, const CellLayout&) = default;
+};
+
+// Fixed-size zeroed blocks by row, in pages, so that memory follows the rows in use in both directions.
+class RowPages {
+ public:
+  static constexpr uint32_t kShift = 10;
+  static constexpr uint32_t kRows = 1u << kShift;
+
+  explicit RowPages(size_t stride) : stride_(stride) {}
+  RowPages(RowPages&&) = default;
+  RowPages& operator=(RowPages&&) = default;
+
+  char* operator[](uint32_t row) { return pages_[row >> kShift].get() + (row & (kRows - 1)) * stride_; }
+  const char* operator[](uint32_t row) const {
+    return pages_[row >> kShift].get() + (row & (kRows - 1)) * stride_;
+  }
+
+  // Rows [0, rows) have memory afterwards, zeroed where it is new; pages wholly beyond are given back.
+  void Resize(size_t rows);
+  size_t rows() const { return pages_.size() * kRows; }
+  size_t bytes() const { return pages_.size() * kRows * stride_; }
+
+ private:
+  struct Free {
+    void operator()(char* page) const;
+  };
+  size_t stride_;
+  std::vector<std::unique_ptr<char, Free>> pages_;
+};
+
 class SeriesDeltaPool;
 
-// What one shard counted between two hand-overs: a cell per touched series, the names of series seen
-// for the first time, and the best exemplar per touched (series, bucket). Integers only, so that merging
+// What one shard counted between two hand-overs: a cell per touched row, the keys of rows seen for the first
+// time, the rows that ended, and the best exemplar per touched (row, bucket). Integers only, so that merging
 // is exact in any order.
+//
+// To be applied in this order: births, cells with carries and spills, deaths.
 //
 // Thread rule: one owner at a time: the shard that fills it, then the Series owner that merges it.
 struct SeriesDelta {
-  // The hot line: everything that counting one span writes.
-  struct alignas(64) Cell {
-    uint64_t sum_ns = 0;
-    uint64_t bytes = 0;
-    std::array<uint16_t, latency::kBuckets> buckets{};
-    uint16_t touched = 0;
-    uint32_t exemplars = 0;  // 1 + index of the first Slot of this series in `exemplars`
-  };
-  static_assert(sizeof(Cell) == 64);
+  explicit SeriesDelta(const CellLayout& cell_layout) : layout(cell_layout), cells(cell_layout.stride) {}
 
-  // A counter of a Cell that wrapped: 2^16 spans in a bucket, or 2^64 ns if `bucket` is kSum.
+  // A counter of a Cell that wrapped.
   struct Carry {
-    static constexpr uint8_t kSum = 255;
-    uint32_t series = 0;
-    uint8_t bucket = 0;
+    enum class What : uint8_t { kBucket, kSum, kSelf, kNative, kNativeZero };
+    uint32_t row = 0;
+    What what = What::kBucket;
+    uint8_t window = 0;
+    int32_t bucket = 0;  // native ones absolute
+  };
+
+  // An observation outside its native window.
+  struct Spill {
+    uint32_t row = 0;
+    uint32_t window = 0;
+    int32_t bucket = 0;
   };
 
   struct Slot {
     Exemplar exemplar;
     uint64_t tick = 0;
-    uint32_t series = 0;
+    uint32_t row = 0;
     uint32_t next = 0;  // as Cell::exemplars
     uint8_t bucket = 0;
   };
 
-  // A series seen for the first time; its strings lie in `labels`, service first.
+  // A row in use for the first time; its strings lie in `labels`, in the order of SeriesKey::text.
   struct Birth {
-    uint32_t series = 0;
+    uint64_t threshold = 0;  // of all spans that count there: 0, or correlate/model/threshold.h
+    uint32_t row = 0;
     uint32_t at = 0;
-    uint32_t service_size = 0;
-    uint32_t name_size = 0;
-    uint8_t kind = 0;
+    std::array<uint32_t, 4> sizes{};
+    RowKind kind = RowKind::kSpans;
+    uint8_t span_kind = 0;
     uint8_t status = 0;
+    uint8_t detail = 0;
     bool overflow = false;
   };
 
-  uint64_t tick = 0;        // of the hand-over
-  uint64_t since = 0;       // tick of the one before
-  std::vector<Cell> cells;  // by the shard's series ID
+  // Span names that were counted under another.
+  struct Renamed {
+    uint32_t at = 0;
+    std::array<uint32_t, 3> sizes{};  // service, as it came, as it counts
+  };
+
+  const CellLayout layout;
+  uint64_t tick = 0;   // of the hand-over
+  uint64_t since = 0;  // tick of the one before
+  RowPages cells;
   std::vector<uint32_t> touched;
   std::vector<Carry> carries;
+  std::vector<Spill> spilled;
   std::vector<Slot> exemplars;
   std::vector<Birth> births;
+  std::vector<uint32_t> deaths;
+  std::vector<Renamed> renamed;
   std::string labels;
 
   // Events of the window, to be added up.
-  uint64_t exemplars_refused = 0;  // no slot free under SeriesTable::Options::max_exemplars
-  uint64_t labels_truncated = 0;   // series whose service or name was cut to max_value_bytes
+  uint64_t exemplars_refused = 0;     // no slot free under SeriesTable::Options::max_exemplars
+  uint64_t labels_truncated = 0;      // rows of which a label was cut to max_value_bytes
+  uint64_t thresholds_malformed = 0;  // rows of spans with an `ot=th` that cannot be read
+  uint64_t thresholds_coarsened = 0;  // rows beyond max_thresholds, whose threshold was rounded
+  uint64_t names_merged = 0;          // signatures counted under a template
+
+  Cell& cell(uint32_t row) { return *reinterpret_cast<Cell*>(cells[row]); }
+  const Cell& cell(uint32_t row) const { return *reinterpret_cast<const Cell*>(cells[row]); }
+  NativeWindow& window(uint32_t row, size_t i) {
+    return reinterpret_cast<NativeWindow*>(cells[row] + layout.windows_at)[i];
+  }
+  const NativeWindow& window(uint32_t row, size_t i) const {
+    return reinterpret_cast<const NativeWindow*>(cells[row] + layout.windows_at)[i];
+  }
+  SeriesKey KeyOf(const Birth& birth) const;
 
   // Empties it, keeping capacity. Only touched cells are visited.
   void Clear();
@@ -100,7 +245,7 @@ using SeriesDeltaPtr = std::unique_ptr<SeriesDelta, SeriesDeltaRecycler>;
 // Thread rule: any thread; taken once per hand-over. Lifetime: shared by the table and every delta under way.
 class SeriesDeltaPool {
  public:
-  explicit SeriesDeltaPool(size_t max_deltas) : max_deltas_(max_deltas) {}
+  SeriesDeltaPool(const CellLayout& layout, size_t max_deltas) : layout_(layout), max_deltas_(max_deltas) {}
   ~SeriesDeltaPool();
   SeriesDeltaPool(const SeriesDeltaPool&) = delete;
   SeriesDeltaPool& operator=(const SeriesDeltaPool&) = delete;
@@ -110,6 +255,7 @@ class SeriesDeltaPool {
   void GiveBack(SeriesDelta* delta);
 
  private:
+  const CellLayout layout_;
   const size_t max_deltas_;
   Mutex mutex_;
   size_t made_ BRAID_GUARDED_BY(mutex_) = 0;

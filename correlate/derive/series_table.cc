@@ -3,155 +3,512 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cstring>
+#include <functional>
 #include <utility>
 
+#include "correlate/derive/any_value.h"
 #include "correlate/model/epoch.h"
 
 namespace braid::correlate {
 namespace {
 
 constexpr size_t kFirstSlots = 1024;
-constexpr size_t kBlockBytes = 64 << 10;
+constexpr size_t kMaxRenamed = 256;  // listed with one hand-over
+constexpr uint64_t kMsNs = 1'000'000;
+constexpr uint64_t kSecondNs = 1'000'000'000;
+constexpr uint8_t kServer = 2;
+constexpr uint8_t kInternal = 1;
+
+std::vector<uint64_t> Union(std::vector<uint64_t> a, const std::vector<uint64_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  std::sort(a.begin(), a.end());
+  a.erase(std::unique(a.begin(), a.end()), a.end());
+  return a;
+}
 
 }  // namespace
 
-SeriesTable::SeriesTable(const Options& options, uint64_t seed)
-    : options_(options),
-      seed_(seed),
-      slots_(kFirstSlots),
-      mask_(kFirstSlots - 1),
-      pool_(std::make_shared<SeriesDeltaPool>(kDeltas)),
-      delta_(pool_->Take(), SeriesDeltaRecycler{pool_}) {}
-
-SeriesTable::~SeriesTable() = default;
-
-SeriesTable::Id SeriesTable::Intern(uint64_t hash, std::string_view service, std::string_view name,
-                                    uint8_t kind, uint8_t status) {
-  if (kind > 5) kind = 0;
-  if (status > 2) status = 0;
-  bool cut = false;
-  service = Cut(service, &cut);
-  name = Cut(name, &cut);
-  if (named_ >= options_.max_series ||
-      label_bytes_ + service.size() + name.size() > options_.max_label_bytes) {
-    return Overflow(service, kind, status);
+BucketMap SpanBuckets(const DeriveOptions& derive) {
+  switch (derive.dialect) {
+    case DeriveOptions::Dialect::kTempo: return BucketMap(TempoLatencyBounds());
+    case DeriveOptions::Dialect::kOtel: return BucketMap(OtelLatencyBounds());
+    case DeriveOptions::Dialect::kBoth: return BucketMap(Union(TempoLatencyBounds(), OtelLatencyBounds()));
   }
-  ++named_;
-  label_bytes_ += service.size() + name.size();
-  if (cut) ++delta_->labels_truncated;
-  return Add(hash, {service, name, kind, status, false});
+  return {};
 }
 
-SeriesTable::Id SeriesTable::Overflow(std::string_view service, uint8_t kind, uint8_t status) {
-  uint64_t hash = OverflowHash(service, kind, status);
-  if (const Id known = Find(hash); known != kNone) return known;
-  if (!service.empty()) {
-    // These labels come on top of max_label_bytes: at most max_overflow_series * max_value_bytes.
-    if (overflows_ < options_.max_overflow_series) {
-      ++overflows_;
-      return Add(hash, {service, {}, kind, status, true});
-    }
-    service = {};
-    hash = OverflowHash(service, kind, status);
-    if (const Id known = Find(hash); known != kNone) return known;
+BucketMap GraphBuckets(const DeriveOptions& derive) {
+  return BucketMap(derive.tempo() ? TempoGraphBounds() : OtelLatencyBounds());
+}
+
+std::vector<NativeMap> NativeMaps(const DeriveOptions& derive) {
+  std::vector<NativeMap> maps;
+  if (!derive.native()) return maps;
+  maps.emplace_back(kSecondNs);
+  if (derive.otel()) maps.emplace_back(kMsNs);
+  return maps;
+}
+
+// ---- StringPool -----------------------------------------------------------------------------------------
+
+uint32_t StringPool::Intern(std::string_view text) {
+  if (text.empty()) return 0;
+  if (const auto at = ids_.find(text); at != ids_.end()) {
+    ++entries_[at->second].refs;
+    return at->second;
   }
-  return Add(hash, {service, {}, kind, status, true});
-}
-
-uint64_t SeriesTable::OverflowHash(std::string_view service, uint8_t kind, uint8_t status) const {
-  const uint64_t dims = 1 + static_cast<uint64_t>(kind) * 3 + status;
-  return Mix64(XXH3_64bits_withSeed(service.data(), service.size(), seed_) + dims * 0x9e3779b97f4a7c15u);
-}
-
-std::string_view SeriesTable::Cut(std::string_view value, bool* cut) const {
-  if (value.size() <= options_.max_value_bytes) return value;
-  *cut = true;
-  size_t end = options_.max_value_bytes;
-  while (end > 0 && (static_cast<unsigned char>(value[end]) & 0xc0) == 0x80) --end;
-  return value.substr(0, end);
-}
-
-SeriesTable::Id SeriesTable::Add(uint64_t hash, const Dims& dims) {
-  const Id id = static_cast<Id>(rows_.size());
-  const char* labels = CopyLabels(dims.service, dims.name);
-  rows_.push_back({labels, static_cast<uint32_t>(dims.service.size()),
-                   static_cast<uint32_t>(dims.name.size()), dims.kind, dims.status, dims.overflow});
-  bars_.emplace_back();
-  if (rows_.size() * 3 > slots_.size() * 2) Grow();
-  Place(hash, id);
-
-  SeriesDelta& delta = *delta_;
-  if (delta.cells.size() < rows_.size()) delta.cells.resize(rows_.capacity());
-  delta.births.push_back({.series = id,
-                          .at = static_cast<uint32_t>(delta.labels.size()),
-                          .service_size = static_cast<uint32_t>(dims.service.size()),
-                          .name_size = static_cast<uint32_t>(dims.name.size()),
-                          .kind = dims.kind,
-                          .status = dims.status,
-                          .overflow = dims.overflow});
-  delta.labels.append(dims.service).append(dims.name);
+  uint32_t id = static_cast<uint32_t>(entries_.size());
+  if (free_.empty()) {
+    entries_.emplace_back();
+  } else {
+    id = free_.back();
+    free_.pop_back();
+  }
+  Entry& entry = entries_[id];
+  entry.memory = std::make_unique<char[]>(text.size());
+  std::copy(text.begin(), text.end(), entry.memory.get());
+  entry.text = {entry.memory.get(), text.size()};
+  entry.refs = 1;
+  bytes_ += text.size();
+  ids_.emplace(entry.text, id);
   return id;
 }
 
-void SeriesTable::Place(uint64_t hash, Id id) {
-  uint64_t at = hash & mask_;
-  while (slots_[at].id != kNone) at = (at + 1) & mask_;
-  slots_[at] = {hash, id};
+void StringPool::Release(uint32_t id) {
+  if (id == 0) return;
+  Entry& entry = entries_[id];
+  if (--entry.refs != 0) return;
+  ids_.erase(entry.text);
+  bytes_ -= entry.text.size();
+  entry = Entry{};
+  free_.push_back(id);
 }
 
-void SeriesTable::Grow() {
-  const std::vector<HashSlot> old = std::exchange(slots_, std::vector<HashSlot>(slots_.size() * 2));
-  mask_ = slots_.size() - 1;
-  // In the order of the old slots; where a series lands decides nothing but probe lengths.
-  for (const HashSlot& slot : old) {
-    if (slot.id != kNone) Place(slot.hash, slot.id);
-  }
+// ---- Rows -------------------------------------------------------------------------------------------------
+
+SeriesTable::SeriesTable(const Options& options, const DeriveOptions& derive, uint64_t seed)
+    : options_(options),
+      derive_(derive),
+      seed_(seed),
+      buckets_(SpanBuckets(derive)),
+      graph_buckets_(GraphBuckets(derive)),
+      natives_(NativeMaps(derive)),
+      bars_((sizeof(uint32_t) * (1 + std::max(buckets_.buckets(), graph_buckets_.buckets())) + 63) / 64 * 64),
+      slots_(kFirstSlots),
+      mask_(kFirstSlots - 1),
+      span_windows_from_(derive.tempo() ? 0 : 1),
+      admission_(options.max_series),
+      labels_(derive),
+      templates_({}, seed),
+      pool_(std::make_shared<SeriesDeltaPool>(
+          CellLayout(std::max(buckets_.buckets(), graph_buckets_.buckets()), natives_.size()), kDeltas)),
+      delta_(pool_->Take(), SeriesDeltaRecycler{pool_}) {
+  nodes_.emplace_back();
 }
 
-const char* SeriesTable::CopyLabels(std::string_view service, std::string_view name) {
-  const size_t size = service.size() + name.size();
-  if (block_size_ - block_used_ < size) {
-    block_size_ = std::max(kBlockBytes, size);
-    block_used_ = 0;
-    block_bytes_ += block_size_;
-    blocks_.push_back(std::make_unique<char[]>(block_size_));
+SeriesTable::~SeriesTable() = default;
+
+std::string_view SeriesTable::Cut(std::string_view value, bool* cut) const {
+  const std::string_view kept = CutToCharacter(value, options_.max_value_bytes);
+  *cut |= kept.size() != value.size();
+  return kept;
+}
+
+uint64_t SeriesTable::RowHash(const SeriesKey& key, uint64_t threshold, bool counts) const {
+  return Mix64(HashOf(key, seed_) + Mix64(threshold * 2 + (counts ? 1 : 0)));
+}
+
+// Thresholds are few where samplers are configured by people. A sender that makes them up is rounded, so that
+// rows stay bounded; what is kept of 2^56 keeps its four leading bits.
+uint64_t SeriesTable::Coarsened(uint64_t threshold) {
+  if (threshold == 0) return 0;
+  const auto at = std::lower_bound(thresholds_.begin(), thresholds_.end(), threshold);
+  if (at != thresholds_.end() && *at == threshold) return threshold;
+  if (thresholds_.size() < options_.max_thresholds) {
+    thresholds_.insert(at, threshold);
+    return threshold;
   }
-  if (size == 0) return "";
-  char* at = blocks_.back().get() + block_used_;
-  block_used_ += size;
-  std::copy(service.begin(), service.end(), at);
-  std::copy(name.begin(), name.end(), at + service.size());
+  ++delta_->thresholds_coarsened;
+  const uint64_t kept = (uint64_t{1} << 56) - threshold;
+  const auto width = static_cast<unsigned>(std::bit_width(kept));
+  const uint64_t coarse = width > 4 ? kept >> (width - 4) << (width - 4) : kept;
+  return (uint64_t{1} << 56) - coarse;
+}
+
+SeriesTable::Place SeriesTable::Intern(uint64_t signature, const Batch& batch, uint16_t group,
+                                       std::string_view span, uint8_t kind, uint8_t status, bool root) {
+  if (kind > 5) kind = 0;
+  if (status > 2) status = 0;
+  labels_.Read(batch, group, span, kind, status);
+  bool cut = false;
+  const std::string_view service = Cut(labels_.service(), &cut);
+  std::string_view name = Cut(labels_.name(), &cut);
+  if (derive_.names != DeriveOptions::Names::kRaw) {
+    const std::string_view merged = Cut(templates_.Apply(service, name, labels_.route()), &cut);
+    if (merged != name) {
+      Renamed(service, name, merged);
+      if (derive_.names == DeriveOptions::Names::kTemplates) name = merged;
+    }
+  }
+  std::string_view extras = labels_.extras();
+  if (extras.size() > options_.max_value_bytes) {
+    // Only then may one of the values be too long.
+    cut_extras_.clear();
+    while (!extras.empty()) label_block::Append(&cut_extras_, Cut(label_block::Take(&extras), &cut));
+    extras = cut_extras_;
+  }
+  if (cut) ++delta_->labels_truncated;
+  if (labels_.threshold_malformed()) ++delta_->thresholds_malformed;
+
+  SeriesKey key;
+  key.kind = kind;
+  key.status = labels_.status();
+  key.detail = static_cast<uint8_t>(labels_.error_source());
+  key.text = {service, name, extras, {}};
+  const Id row = RowFor(key, Coarsened(labels_.threshold()), labels_.counted());
+  uint32_t target_row = 0;
+  if (!labels_.target().empty() && labels_.counted()) {
+    SeriesKey target;
+    target.row = RowKind::kTarget;
+    target.text[0] = labels_.target();
+    target_row = RowOf(RowFor(target, 0, true));
+    rows_[target_row].last_tick = static_cast<uint32_t>(now_);
+    if (!rows_[target_row].born) Bear(target_row);
+    ++target_row;
+  }
+  const uint32_t node = NodeFor(root, target_row);
+  // As many signatures as rows, twice: beyond that they are read again each time.
+  if (used_slots_ < options_.max_series * 2) Remember(signature, row, node);
+  return {row, node};
+}
+
+// The row of a label set, or the overflow row that stands in for it.
+SeriesTable::Id SeriesTable::RowFor(SeriesKey key, uint64_t threshold, bool counts) {
+  uint64_t hash = RowHash(key, threshold, counts);
+  const auto known = [&]() -> Id {
+    const auto at = by_hash_.find(hash);
+    if (at == by_hash_.end()) return kNone;
+    return at->second | static_cast<Id>(rows_[at->second].generation) << kRowBits;
+  };
+  if (const Id id = known(); id != kNone) return id;
+  const auto finish = [&](Id id) {
+    rows_[RowOf(id)].counts = counts;
+    return id;
+  };
+  if (!key.overflow) {
+    size_t bytes = 0;
+    for (const std::string_view text : key.text) bytes += text.size();
+    const uint32_t service = strings_.Intern(key.row == RowKind::kTarget ? std::string_view() : key.text[0]);
+    const bool room = label_bytes_ + bytes <= options_.max_label_bytes &&
+                      rows_.size() < (1u << kRowBits) - 1 && admission_.Admit(service);
+    Id id = kNone;
+    if (room) {
+      id = Add(hash, key, threshold);
+      Row& row = rows_[RowOf(id)];
+      row.admitted = true;
+      row.label_bytes = static_cast<uint32_t>(bytes);
+      label_bytes_ += bytes;
+    }
+    strings_.Release(service);
+    if (id != kNone) return finish(id);
+    key.overflow = true;
+    key.text = {key.row == RowKind::kTarget ? std::string_view() : key.text[0], {}, {}, {}};
+    key.detail = 0;
+    hash = RowHash(key, threshold, counts);
+    if (const Id again = known(); again != kNone) return again;
+  }
+  if (!key.text[0].empty()) {
+    // These labels come on top of max_label_bytes: at most max_overflow_series * max_value_bytes.
+    if (overflows_ < options_.max_overflow_series) {
+      ++overflows_;
+      return finish(Add(hash, key, threshold));
+    }
+    key.text[0] = {};
+    hash = RowHash(key, threshold, counts);
+    if (const Id again = known(); again != kNone) return again;
+  }
+  return finish(Add(hash, key, threshold));
+}
+
+SeriesTable::Id SeriesTable::Add(uint64_t hash, const SeriesKey& key, uint64_t threshold) {
+  uint32_t at = static_cast<uint32_t>(rows_.size());
+  if (free_rows_.empty()) {
+    rows_.emplace_back();
+  } else {
+    std::pop_heap(free_rows_.begin(), free_rows_.end(), std::greater<>());
+    at = free_rows_.back();
+    free_rows_.pop_back();
+  }
+  Row& row = rows_[at];
+  const uint8_t generation = row.generation;
+  row = Row{};
+  row.generation = generation;
+  row.hash = hash;
+  row.threshold = threshold;
+  for (size_t i = 0; i < row.text.size(); ++i) row.text[i] = strings_.Intern(key.text[i]);
+  row.last_tick = static_cast<uint32_t>(now_);
+  row.row = key.row;
+  row.kind = key.kind;
+  row.status = key.status;
+  row.detail = key.detail;
+  row.overflow = key.overflow;
+  row.live = true;
+  by_hash_[hash] = at;
+  ++live_rows_;
+  if (bars_.rows() < rows_.size()) bars_.Resize(rows_.size());
+  std::memset(bars_[at], 0, sizeof(uint32_t));
+  if (delta_->cells.rows() < rows_.size()) delta_->cells.Resize(rows_.size());
+  return at | static_cast<Id>(generation) << kRowBits;
+}
+
+// Tells the owner of a row, when something is counted in it for the first time.
+void SeriesTable::Bear(uint32_t at) {
+  Row& row = rows_[at];
+  row.born = true;
+  SeriesDelta& delta = *delta_;
+  SeriesDelta::Birth birth;
+  birth.threshold = row.threshold;
+  birth.row = at;
+  birth.at = static_cast<uint32_t>(delta.labels.size());
+  birth.kind = row.row;
+  birth.span_kind = row.kind;
+  birth.status = row.status;
+  birth.detail = row.detail;
+  birth.overflow = row.overflow;
+  for (size_t i = 0; i < row.text.size(); ++i) {
+    const std::string_view text = strings_[row.text[i]];
+    birth.sizes[i] = static_cast<uint32_t>(text.size());
+    delta.labels.append(text);
+  }
+  delta.births.push_back(birth);
+}
+
+void SeriesTable::End(uint32_t at) {
+  Row& row = rows_[at];
+  if (row.admitted) admission_.Release(row.row == RowKind::kTarget ? 0 : row.text[0]);
+  if (row.overflow && row.text[0] != 0) --overflows_;
+  label_bytes_ -= row.label_bytes;
+  by_hash_.erase(row.hash);
+  for (const uint32_t text : row.text) strings_.Release(text);
+  if (row.born) delta_->deaths.push_back(at);
+  const uint8_t generation = static_cast<uint8_t>(row.generation + 1);
+  row = Row{};
+  row.generation = generation;
+  --live_rows_;
+  free_rows_.push_back(at);
+  std::push_heap(free_rows_.begin(), free_rows_.end(), std::greater<>());
+}
+
+void SeriesTable::Renamed(std::string_view service, std::string_view from, std::string_view to) {
+  SeriesDelta& delta = *delta_;
+  ++delta.names_merged;
+  if (delta.renamed.size() >= kMaxRenamed) return;
+  SeriesDelta::Renamed renamed;
+  renamed.at = static_cast<uint32_t>(delta.labels.size());
+  renamed.sizes = {static_cast<uint32_t>(service.size()), static_cast<uint32_t>(from.size()),
+                   static_cast<uint32_t>(to.size())};
+  delta.labels.append(service).append(from).append(to);
+  delta.renamed.push_back(renamed);
+}
+
+SeriesTable::Id SeriesTable::EdgeRow(RowKind row, uint32_t client, uint32_t server, Connection connection,
+                                     bool failed, uint8_t virtual_side, std::string_view dimensions,
+                                     uint64_t threshold) {
+  SeriesKey key;
+  key.row = row;
+  key.kind = static_cast<uint8_t>(connection);
+  key.status = failed ? 1 : 0;
+  key.detail = virtual_side;
+  key.text = {strings_[client], strings_[server], dimensions, {}};
+  return RowFor(key, threshold, true);
+}
+
+SeriesTable::Id SeriesTable::DetailRow(RowKind row, Id span, std::string_view detail) {
+  const Row& of = rows_[RowOf(span)];
+  SeriesKey key;
+  key.row = row;
+  key.kind = of.kind;
+  key.status = of.status;
+  key.detail = of.detail;
+  key.overflow = of.overflow;
+  bool cut = false;
+  key.text = {strings_[of.text[0]], strings_[of.text[1]], strings_[of.text[2]], Cut(detail, &cut)};
+  if (cut) ++delta_->labels_truncated;
+  if (of.overflow) key.text[3] = {};
+  return RowFor(key, of.threshold, true);
+}
+
+uint32_t SeriesTable::NodeFor(bool root, uint32_t target) {
+  const uint8_t kind = labels_.kind();
+  const bool sided = derive_.graph.enabled && kind != kInternal && !(kind == kServer && !root);
+  bool cut = false;
+  const std::string_view peer = sided ? Cut(labels_.peer().name, &cut) : std::string_view();
+  const std::string& dimensions = labels_.graph_dimensions();
+  if (peer.empty() && dimensions.empty() && target == 0) return 0;
+  const auto connection = peer.empty() ? Connection::kDirect : labels_.peer().connection;
+  const uint64_t hash =
+      XXH3_64bits_withSeed(dimensions.data(), dimensions.size(),
+                           XXH3_64bits_withSeed(peer.data(), peer.size(),
+                                                seed_ ^ target << 8 ^ static_cast<uint64_t>(connection)));
+  if (const auto at = nodes_by_hash_.find(hash); at != nodes_by_hash_.end()) return at->second;
+  // A node is small, and there are at most as many as signatures at work.
+  if (nodes_.size() - free_nodes_.size() > options_.max_series * 2) return 0;
+  uint32_t at = static_cast<uint32_t>(nodes_.size());
+  if (free_nodes_.empty()) {
+    nodes_.emplace_back();
+  } else {
+    at = free_nodes_.back();
+    free_nodes_.pop_back();
+  }
+  Node& node = nodes_[at];
+  node.hash = hash;
+  node.peer = strings_.Intern(peer);
+  node.dimensions = strings_.Intern(dimensions);
+  node.connection = connection;
+  node.target = target;
+  if (target != 0) ++rows_[target - 1].refs;
+  node.refs = 0;
+  node.last_tick = static_cast<uint32_t>(now_);
+  nodes_by_hash_.emplace(hash, at);
   return at;
 }
 
-void SeriesTable::Touch(Id id) {
-  delta_->cells[id].touched = 1;
-  delta_->touched.push_back(id);
+// ---- Signatures -------------------------------------------------------------------------------------------
+
+void SeriesTable::Remember(uint64_t signature, Id row, uint32_t node) {
+  if ((used_slots_ + 1) * 3 > slots_.size() * 2) Rehash(slots_.size() * 2);
+  uint64_t at = signature & mask_;
+  while (slots_[at].row != kNone) at = (at + 1) & mask_;
+  slots_[at] = {signature, row, node | kUsed};
+  ++used_slots_;
+  ++rows_[RowOf(row)].refs;
+  ++nodes_[node].refs;
 }
 
-void SeriesTable::Carry(Id id, size_t bucket, bool sum) {
-  if (sum) delta_->carries.push_back({id, SeriesDelta::Carry::kSum});
-  if (delta_->cells[id].buckets[bucket] == 0) delta_->carries.push_back({id, static_cast<uint8_t>(bucket)});
+// Empties a slot and closes the gap, so that no probe ends early.
+void SeriesTable::Forget(uint64_t at) {
+  --rows_[RowOf(slots_[at].row)].refs;
+  Node& node = nodes_[slots_[at].node & ~kUsed];
+  --node.refs;
+  node.last_tick = static_cast<uint32_t>(now_);
+  --used_slots_;
+  for (uint64_t next = (at + 1) & mask_;; next = (next + 1) & mask_) {
+    if (slots_[next].row == kNone) break;
+    const uint64_t home = slots_[next].signature & mask_;
+    if (((next - home) & mask_) < ((next - at) & mask_)) continue;
+    slots_[at] = slots_[next];
+    at = next;
+  }
+  slots_[at] = Slot{};
 }
+
+void SeriesTable::Rehash(size_t size) {
+  const std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(size));
+  mask_ = size - 1;
+  sweep_slot_ = 0;
+  // In the order of the old slots; where a signature lands decides nothing but probe lengths.
+  for (const Slot& slot : old) {
+    if (slot.row == kNone) continue;
+    uint64_t at = slot.signature & mask_;
+    while (slots_[at].row != kNone) at = (at + 1) & mask_;
+    slots_[at] = slot;
+  }
+}
+
+// ---- Counting
+// -----------------------------------------------------------------------------------------------
+
+void SeriesTable::Touch(uint32_t row) {
+  delta_->cell(row).touched = 1;
+  delta_->touched.push_back(row);
+  if (!rows_[row].born) Bear(row);
+}
+
+void SeriesTable::Carry(uint32_t row, size_t bucket, bool sum) {
+  using What = SeriesDelta::Carry::What;
+  if (sum) delta_->carries.push_back({row, What::kSum, 0, 0});
+  if (delta_->cell(row).counts()[bucket] == 0)
+    delta_->carries.push_back({row, What::kBucket, 0, static_cast<int32_t>(bucket)});
+}
+
+void SeriesTable::CountNative(uint32_t row, uint64_t duration_ns) {
+  for (size_t i = span_windows_from_; i < natives_.size(); ++i) CountWindow(row, i, duration_ns);
+}
+
+void SeriesTable::CountWindow(uint32_t row, size_t i, uint64_t duration_ns) {
+  using What = SeriesDelta::Carry::What;
+  NativeWindow& window = delta_->window(row, i);
+  const auto number = static_cast<uint8_t>(i);
+  if (duration_ns == 0) {
+    if (++window.zero == 0) delta_->carries.push_back({row, What::kNativeZero, number, 0});
+    return;
+  }
+  const int32_t bucket = natives_[i].Of(duration_ns);
+  if (window.used == 0) {
+    window.used = 1;
+    window.base = static_cast<int16_t>(bucket - NativeWindow::kBuckets / 3);
+  }
+  const int32_t place = bucket - window.base;
+  if (place < 0 || place >= NativeWindow::kBuckets) {
+    delta_->spilled.push_back({row, static_cast<uint32_t>(i), bucket});
+    return;
+  }
+  if (++window.counts[static_cast<size_t>(place)] == 0)
+    delta_->carries.push_back({row, What::kNative, number, bucket});
+}
+
+void SeriesTable::CountEdge(Id id, uint64_t duration_ns) {
+  const uint32_t row = RowOf(id);
+  Cell& cell = delta_->cell(row);
+  if (cell.touched == 0) Touch(row);
+  const size_t bucket = graph_buckets_.Of(duration_ns);
+  const bool wrapped = __builtin_add_overflow(cell.sum_ns, duration_ns, &cell.sum_ns);
+  if (++cell.counts()[bucket] == 0 || wrapped) Carry(row, bucket, wrapped);
+  if (!natives_.empty()) CountWindow(row, 0, duration_ns);
+}
+
+void SeriesTable::CountOne(Id id) {
+  const uint32_t row = RowOf(id);
+  Cell& cell = delta_->cell(row);
+  if (cell.touched == 0) Touch(row);
+  if (++cell.counts()[0] == 0) Carry(row, 0, false);
+}
+
+void SeriesTable::CountSelf(Id id, uint64_t self_ns) {
+  const uint32_t row = RowOf(id);
+  if (!rows_[row].counts) return;
+  Cell& cell = delta_->cell(row);
+  if (cell.touched == 0) Touch(row);
+  ++cell.self_spans;  // 2^32 within one hand-over is beyond any machine
+  if (__builtin_add_overflow(cell.self_ns, self_ns, &cell.self_ns))
+    delta_->carries.push_back({row, SeriesDelta::Carry::What::kSelf, 0, 0});
+}
+
+// ---- Exemplars
+// ------------------------------------------------------------------------------------------------
 
 bool SeriesTable::Wants(Id id, uint64_t duration_ns, bool failing) const {
-  const Bars& bars = bars_[id];
+  const uint32_t row = RowOf(id);
+  const Bars& bars = BarsOf(row);
   if (static_cast<uint32_t>(now_) - bars.since > kExemplarTicks) return true;
-  return Bar(duration_ns, failing) > bars.bar[latency::Bucket(duration_ns)];
+  return Bar(duration_ns, failing) > BarAt(row)[MapOf(rows_[row]).Of(duration_ns)];
 }
 
 void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
+  const uint32_t row = RowOf(id);
+  if (!Alive(id) || !rows_[row].counts) return;
   SeriesDelta& delta = *delta_;
-  SeriesDelta::Cell& cell = delta.cells[id];
-  if (cell.touched == 0) Touch(id);
-  const uint8_t bucket = static_cast<uint8_t>(latency::Bucket(exemplar.duration_ns));
-  Bars& bars = bars_[id];
+  Cell& cell = delta.cell(row);
+  if (cell.touched == 0) Touch(row);
+  const BucketMap& map = MapOf(rows_[row]);
+  const auto bucket = static_cast<uint8_t>(map.Of(exemplar.duration_ns));
+  Bars& bars = *reinterpret_cast<Bars*>(bars_[row]);
+  uint32_t* const bar = BarAt(row);
   if (static_cast<uint32_t>(now_) - bars.since > kExemplarTicks) {
-    bars.bar.fill(0);
+    std::fill(bar, bar + map.buckets(), 0u);
     bars.since = static_cast<uint32_t>(now_);
   }
-  bars.bar[bucket] = std::max(bars.bar[bucket], Bar(exemplar.duration_ns, exemplar.failing));
+  bar[bucket] = std::max(bar[bucket], Bar(exemplar.duration_ns, exemplar.failing));
   for (uint32_t at = cell.exemplars; at != 0; at = delta.exemplars[at - 1].next) {
     SeriesDelta::Slot& slot = delta.exemplars[at - 1];
     if (slot.bucket != bucket) continue;
@@ -165,14 +522,95 @@ void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
     ++delta.exemplars_refused;
     return;
   }
-  delta.exemplars.push_back({exemplar, now_, id, cell.exemplars, bucket});
+  delta.exemplars.push_back({exemplar, now_, row, cell.exemplars, bucket});
   cell.exemplars = static_cast<uint32_t>(delta.exemplars.size());
+}
+
+// ---- Hand-over
+// ------------------------------------------------------------------------------------------------
+
+// Forgets signatures and rows that nothing came for. A part of each table at a time, so that no hand-over is
+// long.
+void SeriesTable::Sweep(uint64_t tick) {
+  const uint64_t passed = tick - last_tick_;
+  const auto share = [&](size_t size, uint64_t period) {
+    return passed >= period ? size : std::min<size_t>(size, size * passed / period + 1);
+  };
+  for (size_t left = share(slots_.size(), std::max<uint64_t>(options_.expire_ticks / 4, 1)); left != 0;
+       --left) {
+    if (sweep_slot_ >= slots_.size()) {
+      sweep_slot_ = 0;
+      if (slots_.size() > kFirstSlots && used_slots_ * 8 < slots_.size()) {
+        Rehash(slots_.size() / 4);
+        break;
+      }
+    }
+    Slot& slot = slots_[sweep_slot_];
+    if (slot.row != kNone && (slot.node & kUsed) == 0) {
+      Forget(sweep_slot_);
+      continue;  // another may have taken the place
+    }
+    slot.node &= ~kUsed;
+    ++sweep_slot_;
+  }
+  for (size_t left = share(nodes_.size(), std::max<uint64_t>(options_.expire_ticks / 4, 1)); left != 0;
+       --left) {
+    if (++sweep_node_ >= nodes_.size()) sweep_node_ = 1;
+    if (sweep_node_ >= nodes_.size()) break;
+    Node& node = nodes_[sweep_node_];
+    if (node.hash == 0 || node.refs != 0 ||
+        static_cast<uint32_t>(tick) - node.last_tick <= options_.expire_ticks / 4) {
+      continue;
+    }
+    nodes_by_hash_.erase(node.hash);
+    strings_.Release(node.peer);
+    strings_.Release(node.dimensions);
+    if (node.target != 0) {
+      --rows_[node.target - 1].refs;
+      rows_[node.target - 1].last_tick = static_cast<uint32_t>(tick);
+    }
+    node = Node{};
+    free_nodes_.push_back(static_cast<uint32_t>(sweep_node_));
+  }
+  // Rows at least eight times within their time, so that they end at most an eighth late.
+  for (size_t left = share(rows_.size(), std::clamp<uint64_t>(options_.expire_ticks / 8, 1, 1200)); left != 0;
+       --left) {
+    if (sweep_row_ >= rows_.size()) {
+      sweep_row_ = 0;
+      Shrink();
+      if (rows_.empty()) break;
+    }
+    const Row& row = rows_[sweep_row_];
+    if (row.live && row.refs == 0 &&
+        static_cast<uint32_t>(tick) - row.last_tick > static_cast<uint32_t>(options_.expire_ticks)) {
+      End(static_cast<uint32_t>(sweep_row_));
+    }
+    ++sweep_row_;
+  }
+}
+
+// Gives back the memory of free rows behind the last one that lives.
+void SeriesTable::Shrink() {
+  if (free_rows_.size() < RowPages::kRows) return;
+  size_t end = rows_.size();
+  while (end > 0 && !rows_[end - 1].live) --end;
+  end = (end + RowPages::kRows - 1) / RowPages::kRows * RowPages::kRows;
+  if (end >= rows_.size()) return;
+  // Generations of rows that are cut off begin anew: an ID that old is in no Record any more.
+  rows_.resize(end);
+  rows_.shrink_to_fit();
+  std::erase_if(free_rows_, [&](uint32_t row) { return row >= end; });
+  free_rows_.shrink_to_fit();
+  std::make_heap(free_rows_.begin(), free_rows_.end(), std::greater<>());
+  bars_.Resize(end);
 }
 
 SeriesDeltaPtr SeriesTable::TakeDelta(uint64_t tick) {
   SeriesDeltaPtr fresh(pool_->Take(), SeriesDeltaRecycler{pool_});
   if (!fresh) return fresh;
-  if (fresh->cells.size() < rows_.size()) fresh->cells.resize(rows_.capacity());
+  for (const uint32_t row : delta_->touched) rows_[row].last_tick = static_cast<uint32_t>(tick);
+  Sweep(tick);
+  fresh->cells.Resize(rows_.size());
   std::swap(fresh, delta_);
   fresh->tick = tick;
   fresh->since = std::exchange(last_tick_, tick);
@@ -180,8 +618,8 @@ SeriesDeltaPtr SeriesTable::TakeDelta(uint64_t tick) {
 }
 
 size_t SeriesTable::bytes() const {
-  return slots_.capacity() * sizeof(HashSlot) + rows_.capacity() * sizeof(Row) +
-         bars_.capacity() * sizeof(Bars) + block_bytes_ + delta_->ByteSize();
+  return slots_.capacity() * sizeof(Slot) + rows_.capacity() * sizeof(Row) + bars_.bytes() +
+         strings_.bytes() + nodes_.capacity() * sizeof(Node) + by_hash_.capacity() * 17 + delta_->ByteSize();
 }
 
 }  // namespace braid::correlate

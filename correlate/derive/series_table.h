@@ -1,42 +1,83 @@
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/prefetch.h"
-#include "correlate/derive/latency_buckets.h"
+#include "correlate/derive/admission.h"
+#include "correlate/derive/buckets.h"
+#include "correlate/derive/derive_options.h"
+#include "correlate/derive/name_templates.h"
 #include "correlate/derive/series_delta.h"
+#include "correlate/derive/span_labels.h"
+#include "correlate/model/batch.h"
 
 namespace braid::correlate {
 
-// The RED series one shard has seen, and what it counted in them since the last hand-over.
+// Strings that many rows share, as small numbers. Number 0 is the empty string.
+// Thread rule: one owner. Numbers are given again once nobody holds the string.
+class StringPool {
+ public:
+  StringPool() { entries_.emplace_back(); }
+
+  // A share in the string; give it back with Release().
+  uint32_t Intern(std::string_view text);
+  void Retain(uint32_t id) { ++entries_[id].refs; }
+  void Release(uint32_t id);
+
+  // Lives until the last share goes.
+  std::string_view operator[](uint32_t id) const { return entries_[id].text; }
+  size_t bytes() const { return bytes_ + entries_.capacity() * sizeof(Entry); }
+
+ private:
+  struct Entry {
+    std::unique_ptr<char[]> memory;
+    std::string_view text;
+    uint32_t refs = 0;
+  };
+  std::vector<Entry> entries_;
+  std::vector<uint32_t> free_;
+  absl::flat_hash_map<std::string_view, uint32_t> ids_;  // looked up, never iterated
+  size_t bytes_ = 0;
+};
+
+// The series one shard has seen, and what it counted in them since the last hand-over.
 //
-// A span counts in the series of its (service, name, kind, status), known by the keyed 64-bit hash that
-// decode computed (Item::series). Equal hashes are taken for equal series: 100,000 series collide with
-// probability 3e-10, and the key keeps others from aiming.
+// A *row* is one label set at one sampling threshold: what is counted together. Spans are led to theirs by
+// Item::series, a keyed 64-bit hash of everything that decides it (the *signature*); several signatures may
+// share a row. Equal hashes are taken for equal: a million of them collide with probability 3e-8, and the key
+// keeps others from aiming.
 //
-//   Id id = table.Find(item.series);
-//   if (id == SeriesTable::kNone) id = table.Intern(item.series, service, name, kind, status);
-//   table.Count(id, duration_ns, bytes);
+//   SeriesTable::Place place = table.Find(item.series);
+//   if (!place) place = table.Intern(item.series, batch, item.group, span, kind, status);
+//   table.Count(place.row, duration_ns, bytes);
 //
-// IDs are dense, given in order of first sight and never taken back; the table is never walked in
-// hash order, so everything it hands over is a function of the records alone.
+// Rows are numbered by reusable IDs with a generation, so that a Record may keep one longer than it lives.
+// The table is never walked in hash order: everything it hands over is a function of the records alone.
 //
-// Beyond `max_series` or `max_label_bytes` a new combination counts in the overflow series of its (service,
-// kind, status), beyond `max_overflow_series` of those in that of its (kind, status): totals stay exact, only
-// the name is lost.
+// Beyond `max_series` (shared fairly between services, see Admission) or `max_label_bytes` a new label set
+// counts in the overflow row of its (service, kind, status), beyond `max_overflow_series` of those in that of
+// its (kind, status): totals stay exact, only the name is lost. A row that nothing counted in for
+// `expire_ticks` ends; a signature that was not seen for a quarter of that (at most half) is forgotten.
 //
 // Thread rule: belongs to one shard's thread. Time rule: SetNow(), from Tick records.
-// Steady state (no new series) allocates nothing.
+// Steady state (no new signature) allocates nothing.
 class SeriesTable {
  public:
+  // A row: its number in the low 24 bits, its generation above.
   using Id = uint32_t;
   static constexpr Id kNone = ~Id{0};
+  static constexpr uint32_t kRowBits = 24;
+  static constexpr uint32_t RowOf(Id id) { return id & ((1u << kRowBits) - 1); }
 
   struct Options {
     // Traces, not series, are spread over shards, so each shard may come to hold every series of the
@@ -45,14 +86,20 @@ class SeriesTable {
     size_t max_overflow_series = 2'000;
 
     // All label values together.
-    size_t max_label_bytes = 16u << 20;
+    size_t max_label_bytes = 64u << 20;
 
-    // A longer service or span name is cut, at a character boundary; series that become equal thereby are
-    // one.
+    // A longer service, span name or other label value is cut, at a character boundary; series that become
+    // equal thereby are one.
     size_t max_value_bytes = 1024;
+
+    // Distinct sampling thresholds; further ones are rounded to four significant bits of what is kept.
+    size_t max_thresholds = 1024;
 
     // Exemplars kept between two hand-overs, 80 bytes each.
     size_t max_exemplars = 32'768;
+
+    // 15 minutes.
+    uint64_t expire_ticks = 18'000;
   };
 
   struct Dims {
@@ -63,58 +110,119 @@ class SeriesTable {
     bool overflow = false;
   };
 
+  // Where a span counts, and what of it the service graph needs.
+  struct Place {
+    Id row = kNone;
+    uint32_t node = 0;  // see Node; 0: nothing beyond the row
+    explicit operator bool() const { return row != kNone; }
+  };
+
+  // What the service graph knows of spans besides their row. Strings of strings().
+  struct Node {
+    uint32_t peer = 0;        // name of the peer that attributes tell of, 0: none
+    uint32_t dimensions = 0;  // LabelBlock
+    Connection connection = Connection::kDirect;
+    uint32_t target = 0;  // 1 + the row of the resource, 0: none is shown
+    uint32_t refs = 0;    // signatures
+    uint32_t last_tick = 0;
+    uint64_t hash = 0;
+  };
+
   // 15 s in ticks: an older exemplar gives way to any.
   static constexpr uint64_t kExemplarTicks = 300;
 
-  // `seed`: the Epoch's, for hashing service names.
-  SeriesTable(const Options& options, uint64_t seed);
+  // `seed`: the Epoch's, for hashing labels. `derive` outlives the table.
+  SeriesTable(const Options& options, const DeriveOptions& derive, uint64_t seed);
   ~SeriesTable();
   SeriesTable(const SeriesTable&) = delete;
   SeriesTable& operator=(const SeriesTable&) = delete;
 
-  BRAID_PREFETCHER void Prefetch(uint64_t hash) const { __builtin_prefetch(&slots_[hash & mask_]); }
+  BRAID_PREFETCHER void Prefetch(uint64_t signature) const {
+    __builtin_prefetch(&slots_[signature & mask_], 1);
+  }
 
-  // The series with this hash; kNone if it is not known, or counts in an overflow series.
-  Id Find(uint64_t hash) const {
-    for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
-      const HashSlot& slot = slots_[at];
-      if (slot.id == kNone || slot.hash == hash) return slot.id;
+  // Nothing if the signature is not known, or is one too many to be remembered.
+  Place Find(uint64_t signature) {
+    for (uint64_t at = signature & mask_;; at = (at + 1) & mask_) {
+      Slot& slot = slots_[at];
+      if (slot.row == kNone) return {};
+      if (slot.signature == signature) {
+        if ((slot.node & kUsed) == 0) slot.node |= kUsed;
+        return {slot.row, slot.node & ~kUsed};
+      }
     }
   }
 
-  // Adds the series, or finds the overflow series for it. Copies the strings.
-  // REQUIRES: Find(hash) == kNone. A kind above 5 or status above 2 is taken as 0.
-  Id Intern(uint64_t hash, std::string_view service, std::string_view name, uint8_t kind, uint8_t status);
+  // Reads the span, finds or makes its row, and remembers the signature. Copies what it keeps. `root`: it has
+  // no parent. REQUIRES: !Find(signature); a kind above 5 or status above 2 is taken as 0.
+  Place Intern(uint64_t signature, const Batch& batch, uint16_t group, std::string_view span, uint8_t kind,
+               uint8_t status, bool root);
 
-  // Views live as long as the table.
+  // Of a row that lives; all empty for one that has ended. Views live as long as the row.
   Dims dims(Id id) const {
-    const Row& row = rows_[id];
-    return {{row.labels, row.service_size},
-            {row.labels + row.service_size, row.name_size},
-            row.kind,
-            row.status,
-            row.overflow};
+    const uint32_t row = RowOf(id);
+    if (!Alive(id)) return {};
+    const Row& r = rows_[row];
+    return {strings_[r.text[0]], strings_[r.text[1]], r.kind, r.status, r.overflow};
+  }
+  bool Alive(Id id) const {
+    const uint32_t row = RowOf(id);
+    return row < rows_.size() && rows_[row].live && rows_[row].generation == id >> kRowBits;
   }
 
-  // REQUIRES: id is not kNone.
-  BRAID_PREFETCHER void PrefetchCell(Id id) const { __builtin_prefetch(&delta_->cells[id], 1); }
+  // Whether spans of this row are counted (include and exclude).
+  bool Counts(Id id) const { return rows_[RowOf(id)].counts; }
+  uint64_t ThresholdOf(Id id) const { return rows_[RowOf(id)].threshold; }
+  uint32_t ServiceOf(Id id) const { return rows_[RowOf(id)].text[0]; }
+  uint8_t KindOf(Id id) const { return rows_[RowOf(id)].kind; }
+  bool Failed(Id id) const { return rows_[RowOf(id)].status == 2; }
 
-  // One span, at most a few ns beyond the cache miss. `duration_ns` 0 where the span ends before it starts.
+  const Node& node(uint32_t index) const { return nodes_[index]; }
+  const StringPool& strings() const { return strings_; }
+
+  BRAID_PREFETCHER void PrefetchCell(Id id) const { __builtin_prefetch(delta_->cells[RowOf(id)], 1); }
+
+  // One span, a few ns beyond the cache miss. `duration_ns` 0 where the span ends before it starts. A row
+  // whose spans are not counted takes nothing.
   void Count(Id id, uint64_t duration_ns, uint64_t bytes) {
-    SeriesDelta::Cell& cell = delta_->cells[id];
-    if (cell.touched == 0) [[unlikely]]
-      Touch(id);
-    const size_t bucket = latency::Bucket(duration_ns);
+    const uint32_t row = RowOf(id);
+    Cell& cell = delta_->cell(row);
+    if (cell.touched == 0) [[unlikely]] {
+      if (!rows_[row].counts) return;
+      Touch(row);
+    }
+    const size_t bucket = buckets_.Of(duration_ns);
     cell.bytes += bytes;
     const bool wrapped = __builtin_add_overflow(cell.sum_ns, duration_ns, &cell.sum_ns);
-    if (++cell.buckets[bucket] == 0 || wrapped) [[unlikely]]
-      Carry(id, bucket, wrapped);
+    if (++cell.counts()[bucket] == 0 || wrapped) [[unlikely]]
+      Carry(row, bucket, wrapped);
+    if (delta_->layout.windows != 0) CountNative(row, duration_ns);
   }
+
+  // One request over an edge. REQUIRES: the row came from EdgeRow().
+  void CountEdge(Id id, uint64_t duration_ns);
+
+  // One event, exception, or the like.
+  void CountOne(Id id);
+
+  // Self time of one span of a complete trace.
+  void CountSelf(Id id, uint64_t self_ns);
+
+  // The row of an edge; made if it is new. `dimensions` are those of client and server, in this order.
+  Id EdgeRow(RowKind row, uint32_t client, uint32_t server, Connection connection, bool failed,
+             uint8_t virtual_side, std::string_view dimensions, uint64_t threshold);
+
+  // The row of an event or exception of a span that counts in `span`.
+  Id DetailRow(RowKind row, Id span, std::string_view detail);
+
+  // A share in a name for EdgeRow().
+  uint32_t InternName(std::string_view text) { return strings_.Intern(text); }
+  void ReleaseName(uint32_t id) { strings_.Release(id); }
 
   // The fold's clock, for the age of exemplars.
   void SetNow(uint64_t tick) { now_ = tick; }
 
-  BRAID_PREFETCHER void PrefetchBars(Id id) const { __builtin_prefetch(&bars_[id]); }
+  BRAID_PREFETCHER void PrefetchBars(Id id) const { __builtin_prefetch(bars_[RowOf(id)]); }
 
   // Whether Offer() of a span this slow would change anything, so that the rest of the exemplar need not be
   // fetched in vain. Of equals the first stays.
@@ -124,38 +232,54 @@ class SeriesTable {
   // older than kExemplarTicks.
   void Offer(Id id, const Exemplar& exemplar);
 
-  // Hands over everything counted, born and offered since the last time, and goes on with an empty delta.
-  // Every shard calls this at the same ticks (say each 20th), even if it has nothing, so that the owner can
-  // merge in order. Null if the owner still holds all deltas: nothing is lost, the next one carries both.
+  // Hands over everything counted, born, ended and offered since the last time, and goes on with an empty
+  // delta. Every shard calls this at the same ticks (say each 20th), even if it has nothing, so that the
+  // owner can merge in order. Null if the owner still holds all deltas: nothing is lost, the next one carries
+  // both.
   SeriesDeltaPtr TakeDelta(uint64_t tick);
 
-  size_t series() const { return rows_.size(); }
+  const DeriveOptions& derive() const { return derive_; }
+  size_t series() const { return live_rows_; }
+  size_t signatures() const { return used_slots_; }
 
   // Physical bytes of the tables, labels and the delta being filled.
   size_t bytes() const;
 
  private:
-  struct HashSlot {
-    uint64_t hash = 0;
-    Id id = kNone;
+  static constexpr uint32_t kUsed = 1u << 31;
+  struct Slot {
+    uint64_t signature = 0;
+    Id row = kNone;
+    uint32_t node = 0;  // and kUsed
   };
   struct Row {
-    const char* labels = nullptr;
-    uint32_t service_size = 0;
-    uint32_t name_size = 0;
+    uint64_t hash = 0;  // under which by_hash_ knows it
+    uint64_t threshold = 0;
+    std::array<uint32_t, 4> text{};  // strings_, as SeriesKey::text
+    uint32_t refs = 0;               // signatures, or rows that name it as their target
+    uint32_t last_tick = 0;          // something counted
+    uint32_t label_bytes = 0;
+    uint8_t generation = 0;
+    RowKind row = RowKind::kSpans;
     uint8_t kind = 0;
     uint8_t status = 0;
+    uint8_t detail = 0;
     bool overflow = false;
+    bool counts = true;
+    bool live = false;
+    bool admitted = false;
+    bool born = false;  // the owner has been told
   };
 
   // What an exemplar must reach to be wanted, by bucket: 0 none so far, else Bar(). The best of up to
-  // kExemplarTicks: what is below it would lose against the one that the owner holds. One line to look at,
-  // while exemplars lie scattered.
-  struct alignas(64) Bars {
-    std::array<uint32_t, latency::kBuckets> bar{};
+  // kExemplarTicks: what is below it would lose against the one that the owner holds.
+  // In bars_, followed by a bar for each bucket.
+  struct Bars {
     uint32_t since = 0;  // tick of the first; after kExemplarTicks all start anew
   };
-  static_assert(sizeof(Bars) == 64);
+  uint32_t* BarAt(uint32_t row) { return reinterpret_cast<uint32_t*>(bars_[row]) + 1; }
+  const uint32_t* BarAt(uint32_t row) const { return reinterpret_cast<const uint32_t*>(bars_[row]) + 1; }
+  const Bars& BarsOf(uint32_t row) const { return *reinterpret_cast<const Bars*>(bars_[row]); }
 
   // Rises with what MoreTelling() looks at first; equal for near equals.
   static uint32_t Bar(uint64_t duration_ns, bool failing) {
@@ -164,41 +288,79 @@ class SeriesTable {
     return uint32_t{failing} << 31 |
            ((width << 24 | (static_cast<uint32_t>(duration_ns >> shift) & 0xffffff)) + 1);
   }
+  const BucketMap& MapOf(const Row& row) const {
+    return row.row == RowKind::kSpans ? buckets_ : graph_buckets_;
+  }
 
   // Three deltas: one filling, one being merged, one on its way.
   static constexpr size_t kDeltas = 3;
 
-  void Touch(Id id);
-  void Carry(Id id, size_t bucket, bool sum);
-  Id Overflow(std::string_view service, uint8_t kind, uint8_t status);
-  uint64_t OverflowHash(std::string_view service, uint8_t kind, uint8_t status) const;
+  void Touch(uint32_t row);
+  void Carry(uint32_t row, size_t bucket, bool sum);
+  void CountNative(uint32_t row, uint64_t duration_ns);
+  void CountWindow(uint32_t row, size_t window, uint64_t duration_ns);
+  Id RowFor(SeriesKey key, uint64_t threshold, bool counts);
+  Id Add(uint64_t hash, const SeriesKey& key, uint64_t threshold);
+  uint64_t RowHash(const SeriesKey& key, uint64_t threshold, bool counts) const;
+  void Bear(uint32_t row);
+  void Renamed(std::string_view service, std::string_view from, std::string_view to);
+  void End(uint32_t row);
+  uint32_t NodeFor(bool root, uint32_t target);
+  uint64_t Coarsened(uint64_t threshold);
   std::string_view Cut(std::string_view value, bool* cut) const;
-  Id Add(uint64_t hash, const Dims& dims);
-  void Place(uint64_t hash, Id id);
-  void Grow();
-  const char* CopyLabels(std::string_view service, std::string_view name);
+  void Remember(uint64_t signature, Id row, uint32_t node);
+  void Forget(uint64_t at);
+  void Rehash(size_t size);
+  void Sweep(uint64_t tick);
+  void Shrink();
 
   const Options options_;
+  const DeriveOptions& derive_;
   const uint64_t seed_;
+  const BucketMap buckets_;
+  const BucketMap graph_buckets_;
+  std::vector<NativeMap> natives_;
   uint64_t now_ = 0;
   uint64_t last_tick_ = 0;
-  std::vector<Bars> bars_;  // by series ID
+  RowPages bars_;
 
-  // Open addressing, at most two thirds full; overflow series under the hash of their own dimensions.
-  std::vector<HashSlot> slots_;
+  // Signatures: open addressing, at most two thirds full.
+  std::vector<Slot> slots_;
   uint64_t mask_ = 0;
-  std::vector<Row> rows_;
-  size_t named_ = 0;      // rows that are no overflow series
-  size_t overflows_ = 0;  // overflow series with a service
+  size_t used_slots_ = 0;
+  size_t sweep_slot_ = 0;
 
-  std::vector<std::unique_ptr<char[]>> blocks_;
-  size_t block_size_ = 0;
-  size_t block_used_ = 0;
+  std::vector<Row> rows_;
+  std::vector<uint32_t> free_rows_;  // a heap, lowest first, so that the tail empties
+  absl::flat_hash_map<uint64_t, uint32_t>
+      by_hash_;  // label set and threshold to row; looked up, never iterated
+  size_t live_rows_ = 0;
+  size_t overflows_ = 0;  // overflow rows with a service
+  size_t sweep_row_ = 0;
+  size_t span_windows_from_ = 0;  // natives_[0] is for edges alone in the otel dialect
+  Admission admission_;
   size_t label_bytes_ = 0;
-  size_t block_bytes_ = 0;
+
+  std::vector<Node> nodes_;
+  std::vector<uint32_t> free_nodes_;
+  size_t sweep_node_ = 0;
+  absl::flat_hash_map<uint64_t, uint32_t> nodes_by_hash_;
+
+  std::vector<uint64_t> thresholds_;  // sorted
+  StringPool strings_;
+  SpanLabels labels_;
+  NameTemplates templates_;
+  std::string cut_extras_;
 
   std::shared_ptr<SeriesDeltaPool> pool_;
   SeriesDeltaPtr delta_;
 };
+
+// The buckets that rows of spans and of edges count in: those of every dialect that is on.
+BucketMap SpanBuckets(const DeriveOptions& derive);
+BucketMap GraphBuckets(const DeriveOptions& derive);
+
+// The native layouts: one for each unit in use, seconds first.
+std::vector<NativeMap> NativeMaps(const DeriveOptions& derive);
 
 }  // namespace braid::correlate

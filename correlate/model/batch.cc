@@ -89,6 +89,7 @@ void SlicePool::GiveBack(Slice* slice) {
   slice->batch.Release();
   slice->items.clear();
   slice->notes.clear();
+  slice->links.clear();
   slice->count = 0;
   {
     MutexLock lock(mutex_);

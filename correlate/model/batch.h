@@ -146,12 +146,32 @@ struct SliceDigest {
   friend bool operator==(const SliceDigest&, const SliceDigest&) = default;
 };
 
+// A span link from a server or consumer span, cut out so that it reaches the shard of the trace it points to.
+struct LinkItem {
+  uint64_t trace_hi = 0;  // of the span linked to
+  uint64_t trace_lo = 0;
+  uint64_t span = 0;
+
+  uint64_t linking_span = 0;  // of the span that has the link, as in its Item
+  uint64_t linking_trace_hi = 0;
+  uint64_t linking_trace_lo = 0;
+  uint64_t start_ns = 0;
+  uint64_t end_ns = 0;
+  uint64_t series = 0;
+  uint32_t offset = 0;
+  uint16_t group = 0;
+  uint16_t flags = 0;
+};
+
 // One shard's Items of one Batch, in wire order.
 // Thread rule: one owner at a time: decoder, inbox, shard. Lives until the fold has read it.
 struct Slice {
   BatchRef batch;
   SliceDigest digest;
   std::vector<Item> items;
+
+  // Links into this shard's traces, from spans of whatever shard. Not counted by the account.
+  std::vector<LinkItem> links;
 
   // Messages of ERROR and FATAL logs (the first <= 256 bytes of a string body, or exception.message), by
   // Item::parent - 1.

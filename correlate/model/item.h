@@ -22,8 +22,9 @@ struct alignas(64) Item {
   uint64_t start_ns = 0;  // spans: start; logs: time, or observed time where that is 0
   uint64_t end_ns = 0;    // spans: end
 
-  // Spans: keyed hash of (service, span name, kind, status), the series they count in.
-  // Logs and metrics: keyed hash of the record's bytes, so that Slice digests cover the payload.
+  // Spans: keyed hash of (service, span name, kind, status), of the sampling threshold where there is one and
+  // of the attributes in the WatchList: spans that have it in common count in the same series. Logs and
+  // metrics: keyed hash of the record's bytes, so that Slice digests cover the payload.
   uint64_t series = 0;
 
   uint32_t offset = 0;  // of the item's length varint in the Batch's bytes
@@ -59,6 +60,16 @@ constexpr uint16_t kUnsampled = 0x0080;
 // Logs: a trace or span ID was given but is malformed (wrong length or zero span with a trace); the record is
 // treated as having no context, and counted.
 constexpr uint16_t kBadId = 0x0100;
+
+// Spans: the flags say that the parent is in the same process (HAS_IS_REMOTE set, IS_REMOTE not).
+constexpr uint16_t kParentLocal = 0x0200;
+
+// Spans: there is at least one event, or link.
+constexpr uint16_t kHasEvents = 0x0400;
+constexpr uint16_t kHasLinks = 0x0800;
+
+// Spans: a start or end time stands behind an attribute, which no SDK does.
+constexpr uint16_t kOddOrder = 0x1000;
 }  // namespace item_flags
 
 // Severity numbers (opentelemetry-proto logs.proto SeverityNumber) by class. 0 and out of range: kUnset.

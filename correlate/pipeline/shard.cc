@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/wire.h"
+#include "correlate/derive/any_value.h"
 #include "correlate/model/item.h"
 
 namespace braid::correlate {
@@ -13,8 +14,11 @@ namespace {
 namespace rf = record_flags;
 
 constexpr uint32_t kSpanTraceId = 1;  // opentelemetry-proto trace.proto Span
-constexpr uint32_t kSpanName = 5;
+constexpr uint32_t kSpanStart = 7;
 constexpr uint32_t kSpanEnd = 8;
+constexpr uint32_t kSpanAttributes = 9;
+constexpr uint32_t kSpanEvents = 11;
+constexpr uint32_t kEventName = 2, kEventAttributes = 3;
 constexpr size_t kPrefetchAhead = 24;
 constexpr size_t kDecideTogether = 16;
 constexpr size_t kWholeItems = 256;  // smaller requests are put together rather than sent on by themselves
@@ -28,12 +32,15 @@ std::string_view LastString(std::string_view message, uint32_t number) {
   return found;
 }
 
-uint64_t LastFixed64(std::string_view message, uint32_t number) {
-  uint64_t found = 0;
-  for (wire::Cursor c(message); c.Next();) {
-    if (c.field().number == number && c.field().type == wire::Type::kFixed64) found = c.field().scalar;
+// Start and end of a span. Where nothing stands out of order (`odd`), attributes end the search.
+void ReadTimes(std::string_view span, bool odd, uint64_t* start_ns, uint64_t* end_ns) {
+  *start_ns = *end_ns = 0;
+  for (wire::Cursor c(span); c.Next();) {
+    const wire::Field& f = c.field();
+    if (f.type == wire::Type::kFixed64 && f.number == kSpanStart) *start_ns = f.scalar;
+    if (f.type == wire::Type::kFixed64 && f.number == kSpanEnd) *end_ns = f.scalar;
+    if (f.number == kSpanAttributes && !odd) return;
   }
-  return found;
 }
 
 // 0 error, 1 warn, 2 info, 3 debug: the order of SpanStamp::logs. Unset severity counts as info.
@@ -77,7 +84,8 @@ Shard::Shard(const Options& options, SlabPool& slabs, BatchPool& batches, ShardO
       batch_pool_(batches),
       output_(output),
       window_(options.epoch, options.window),
-      series_(options.series, options.epoch.seed),
+      series_(options.series, *options_.derive, options.epoch.seed),
+      graph_(options.graph, window_, series_),
       builder_(options.chunks, slabs, series_),
       digests_(options.digests),
       held_logs_(options.logs_wait_for_verdict ? options.decision_max_ticks : options.log_hold_ticks),
@@ -166,14 +174,22 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
   const size_t n = slice.items.size();
   const char* const body = batch.body.data();
   ahead_.resize(n);
+  const bool graph = options_.derive->graph.enabled;
   const auto prefetch = [&](size_t i) {
     const Item& item = slice.items[i];
     Ahead& ahead = ahead_[i];
     ahead.trace_hash = TraceHash(options_.epoch, batch.tenant, item.trace_lo);
     ahead.span_hash = window_.SpanHash(item.trace(), item.span);
-    ahead.series = SeriesTable::kNone;
+    ahead.place = {};
     window_.traces().Prefetch(ahead.trace_hash);
     window_.index().Prefetch(ahead.span_hash);
+    if (graph) {
+      graph_.Prefetch(item.trace_lo, item.span);
+      if (ServiceGraph::LooksForParent(item.flags, item.parent)) {
+        graph_.Prefetch(item.trace_lo, item.parent);
+        window_.index().Prefetch(window_.SpanHash(item.trace(), item.parent));
+      }
+    }
     series_.Prefetch(item.series);
     __builtin_prefetch(body + item.offset);
   };
@@ -188,13 +204,23 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
     if (const size_t next = i + kPrefetchAhead / 2; next < n) {
       Ahead& ahead = ahead_[next];
       window_.traces().PrefetchSlot(ahead.trace_hash);
-      ahead.series = series_.Find(slice.items[next].series);
-      if (ahead.series != SeriesTable::kNone) {
-        series_.PrefetchCell(ahead.series);
-        if (!options_.spans_wait) series_.PrefetchBars(ahead.series);
+      ahead.place = series_.Find(slice.items[next].series);
+      if (ahead.place) {
+        series_.PrefetchCell(ahead.place.row);
+        if (!options_.spans_wait) series_.PrefetchBars(ahead.place.row);
       }
     }
     FoldSpan(slice.items[i], batch, batch_slot, ahead_[i]);
+  }
+  for (const LinkItem& link : slice.links) {
+    SeriesTable::Place place = series_.Find(link.series);
+    if (!place) {
+      place = series_.Intern(
+          link.series, batch, link.group, batch.ItemBytes(link.offset),
+          static_cast<uint8_t>(link.flags & item_flags::kKindMask),
+          static_cast<uint8_t>((link.flags & item_flags::kStatusMask) >> item_flags::kStatusShift), false);
+    }
+    graph_.OnLink(link, batch.tenant, place);
   }
   if (whole) FlushKept(Signal::kTraces);
   stats_.spans += n;
@@ -205,22 +231,16 @@ void Shard::FoldSpans(const Slice& slice, uint32_t batch_slot) {
   }
 }
 
-SeriesTable::Id Shard::SeriesOf(const Item& item, const Batch& batch) {
-  const SeriesTable::Id id = series_.Find(item.series);
-  if (id != SeriesTable::kNone) [[likely]]
-    return id;
-  return series_.Intern(
-      item.series, batch.ServiceName(item.group), LastString(batch.ItemBytes(item.offset), kSpanName),
-      static_cast<uint8_t>(item.flags & item_flags::kKindMask),
-      static_cast<uint8_t>((item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift));
-}
-
 // Whether `record` is the span that arrives again: the same ID in the same trace, from the same service and
 // in the same role. (Zipkin's client and server halves share an ID and are two spans.)
 bool Shard::SameSpan(const Record& record, SeriesTable::Id id, const Item& item, const Batch& batch) const {
   if (record.series == id) return true;
+  if (!series_.Alive(record.series)) return true;
   const SeriesTable::Dims dims = series_.dims(record.series);
-  return dims.kind == (item.flags & item_flags::kKindMask) && dims.service == batch.ServiceName(item.group);
+  const std::string_view service = batch.ServiceName(item.group);
+  return dims.kind == (item.flags & item_flags::kKindMask) &&
+         (dims.service == service || (dims.overflow && dims.service.empty()) ||
+          dims.service == CutToCharacter(service, options_.series.max_value_bytes));
 }
 
 // Traces with 64-bit and 128-bit IDs meet: where the trace is known to have been seen in both forms, a span
@@ -291,21 +311,31 @@ void Shard::Retire(Ordinal ordinal) {
 void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, const Ahead& ahead) {
   const uint32_t known = window_.traces().Find(ahead.trace_hash, batch.tenant, item.trace());
   const auto [found, index_hash] = FindSpan(item, ahead.span_hash, known);
-  SeriesTable::Id id = ahead.series != SeriesTable::kNone ? ahead.series : series_.Find(item.series);
+  SeriesTable::Place place = ahead.place ? ahead.place : series_.Find(item.series);
   if (found != 0) {
     for (Ordinal o = found; window_.Alive(o) && window_[o].span == item.span && !window_[o].Has(rf::kLog);
          o = window_[o].prev_of_span) {
-      if (SameSpan(window_[o], id, item, batch)) {
+      if (SameSpan(window_[o], place.row, item, batch)) {
         ++stats_.duplicate_spans;
         return;
       }
     }
   }
-  if (id == SeriesTable::kNone) id = SeriesOf(item, batch);
+  if (!place) {
+    place = series_.Intern(
+        item.series, batch, item.group, batch.ItemBytes(item.offset),
+        static_cast<uint8_t>(item.flags & item_flags::kKindMask),
+        static_cast<uint8_t>((item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift),
+        item.parent == 0);
+  }
+  const SeriesTable::Id id = place.row;
 
   const uint32_t size = static_cast<uint32_t>(batch.ItemBytes(item.offset).size());
   const uint64_t duration = item.end_ns > item.start_ns ? item.end_ns - item.start_ns : 0;
   series_.Count(id, duration, size);
+  if ((item.flags & item_flags::kHasEvents) != 0 && (options_.derive->events || options_.derive->exceptions))
+      [[unlikely]]
+    CountDetails(id, batch.ItemBytes(item.offset));
 
   const uint32_t at = SlotFor(ahead.trace_hash, known, batch.tenant, item.trace());
   TraceSlot& slot = window_.traces()[at];
@@ -319,6 +349,7 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
   record.series = id;
   record.duration = PackDuration(duration);
   if ((item.flags & item_flags::kStampCollision) != 0) record.Set(rf::kCollision);
+  if ((item.flags & item_flags::kOddOrder) != 0) record.Set(rf::kOddOrder);
   const Ordinal ordinal = Append(record);
   slot.head = ordinal;
   ++slot.spans;
@@ -339,6 +370,20 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
                           [&](Ordinal o) { return window_.Alive(o); })) {
     ++stats_.index_evicted;
   }
+  if (options_.derive->graph.enabled) {
+    ServiceGraph::Span span;
+    span.trace = item.trace();
+    span.span = item.span;
+    span.parent = item.parent;
+    span.start_ns = item.start_ns;
+    span.end_ns = item.end_ns;
+    span.duration_ns = duration;
+    span.place = place;
+    span.ordinal = ordinal;
+    span.tenant = batch.tenant;
+    span.flags = item.flags;
+    graph_.OnSpan(span, found);
+  }
 
   batches_.Retain(batch_slot);
   if (options_.spans_wait && slot.verdict == Verdict::kUndecided) {
@@ -356,6 +401,26 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
     Keep(Signal::kTraces, kept, size);
   }
   if (found != 0 && window_.Alive(found) && window_[found].Has(rf::kLog)) JoinWaiting(found, ordinal, slot);
+}
+
+// The events and exceptions of a span, which few have.
+void Shard::CountDetails(SeriesTable::Id row, std::string_view span) {
+  if (!series_.Counts(row)) return;
+  for (wire::Cursor c(span); c.Next();) {
+    if (c.field().number != kSpanEvents || c.field().type != wire::Type::kBytes) continue;
+    const std::string_view name = LastString(c.field().bytes, kEventName);
+    if (options_.derive->events) series_.CountOne(series_.DetailRow(RowKind::kEvents, row, name));
+    if (!options_.derive->exceptions || name != "exception") continue;
+    std::string type;
+    for (wire::Cursor e(c.field().bytes); e.Next();) {
+      if (e.field().number != kEventAttributes || e.field().type != wire::Type::kBytes) continue;
+      const KeyValueView attribute = ReadKeyValue(e.field().bytes);
+      if (attribute.key != "exception.type") continue;
+      type.clear();
+      AppendAnyValue(&type, attribute.any_value);
+    }
+    series_.CountOne(series_.DetailRow(RowKind::kExceptions, row, type));
+  }
 }
 
 void Shard::JoinWaiting(Ordinal newest_log, Ordinal span, TraceSlot& slot) {
@@ -552,9 +617,10 @@ void Shard::OfferExemplar(const Record& record, const TraceSlot& slot) {
   const uint64_t duration = UnpackDuration(record.duration);
   if (!series_.Wants(record.series, duration, slot.error)) return;
   Exemplar exemplar;
-  exemplar.duration_ns = duration;
-  const Batch& batch = *batches_[record.batch()].batch;
-  exemplar.time_ns = LastFixed64(batch.ItemBytes(record.offset), kSpanEnd);
+  uint64_t start_ns = 0;
+  ReadTimes(batches_[record.batch()].batch->ItemBytes(record.offset), record.Has(rf::kOddOrder), &start_ns,
+            &exemplar.time_ns);
+  exemplar.duration_ns = exemplar.time_ns > start_ns ? exemplar.time_ns - start_ns : 0;
   exemplar.trace = slot.trace();
   exemplar.span = record.span;
   exemplar.failing = slot.error;
@@ -581,6 +647,7 @@ void Shard::Decide(uint32_t at, Trigger trigger) {
   }
   if (span_logs_.size() > 1) std::sort(span_logs_.begin(), span_logs_.end());
 
+  if (options_.derive->self_time && slot.spans != 0) CountSelfTime();
   pending_bytes_ -= slot.pending_bytes;
   const uint64_t mean = slot.pending != 0 ? slot.pending_bytes / slot.pending : 0;
   slot.pending = 0;
@@ -638,6 +705,34 @@ void Shard::Decide(uint32_t at, Trigger trigger) {
       note_bytes_ -= note->second.size();
       notes_.erase(note);
     }
+  }
+}
+
+// Of the trace in chain_, if all of its spans are there with their payload.
+void Shard::CountSelfTime() {
+  self_time_.Clear();
+  for (const auto& [unused, ordinal] : chain_) {
+    const Record& record = window_[ordinal];
+    if (record.Has(rf::kLog)) continue;
+    if (!record.Has(rf::kPending)) {
+      ++stats_.self_time_incomplete;
+      return;
+    }
+    SelfTime::Span span;
+    span.span = record.span;
+    span.parent = record.parent;
+    ReadTimes(batches_[record.batch()].batch->ItemBytes(record.offset), record.Has(rf::kOddOrder),
+              &span.start_ns, &span.end_ns);
+    span.series = record.series;
+    self_time_.Add(span);
+  }
+  if (!self_time_.Compute()) {
+    ++stats_.self_time_incomplete;
+    return;
+  }
+  ++stats_.self_time_traces;
+  for (const SelfTime::Span& span : self_time_.spans()) {
+    if (series_.Alive(span.series)) series_.CountSelf(span.series, span.self_ns);
   }
 }
 
@@ -747,6 +842,15 @@ void Shard::OnTick(uint32_t tick) {
             o, why == HoldQueue::Release::kExpired ? UnjoinedReason::kNoSpan : UnjoinedReason::kOverBudget);
       });
   DecideDue();
+  graph_.Advance(tick, [this](uint32_t tenant, const TraceId& trace) {
+    const TraceTable& traces = window_.traces();
+    const uint64_t hash = TraceHash(options_.epoch, tenant, trace.lo);
+    const uint32_t at = traces.Find(hash, tenant, trace);
+    if (at != TraceTable::kNone) return traces[at].verdict;
+    const Tombstone* stone = traces.FindTombstone(hash, tenant, trace);
+    // A linking span's trace may be another shard's; what nobody here knows will never be decided here.
+    return stone != nullptr ? stone->verdict : Verdict::kDrop;
+  });
   for (const Signal signal : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) {
     const KeepList& list = keep(signal);
     if (!list.items.empty() && tick - list.since_tick >= options_.chunk_age_ticks) FlushKept(signal);
@@ -802,6 +906,10 @@ ShardGauges Shard::gauges() {
   g.batches = batches_.used();
   g.series = series_.series();
   g.series_bytes = series_.bytes();
+  g.signatures = series_.signatures();
+  g.graph_waiting = graph_.waiting();
+  g.graph_callers = graph_.callers();
+  g.graph_bytes = graph_.bytes();
   return g;
 }
 
@@ -872,7 +980,8 @@ uint64_t Shard::Digest() const {
   mix(series_.series());
   for (const uint64_t word :
        {stats_.spans, stats_.duplicate_spans, stats_.logs, stats_.metrics, stats_.late_spans,
-        stats_.logs_joined_at_once, stats_.logs_joined_waiting, stats_.join_wait_ticks, stats_.chunks}) {
+        stats_.logs_joined_at_once, stats_.logs_joined_waiting, stats_.join_wait_ticks, stats_.chunks,
+        graph_.stats().edges, graph_.stats().virtual_edges, stats_.self_time_traces}) {
     mix(word);
   }
   for (const auto& sink : ledger_) {

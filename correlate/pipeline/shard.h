@@ -16,6 +16,8 @@
 #include "correlate/pipeline/batch_table.h"
 #include "correlate/pipeline/chunk_builder.h"
 #include "correlate/pipeline/digest_set.h"
+#include "correlate/pipeline/self_time.h"
+#include "correlate/pipeline/service_graph.h"
 #include "correlate/window/hold_queue.h"
 #include "correlate/window/window.h"
 
@@ -64,6 +66,8 @@ struct ShardStats {
   uint64_t traces_evicted = 0;  // living trace slots that gave way
   uint64_t notes_dropped = 0;   // first error messages beyond their budget
   uint64_t batches_evacuated = 0;
+  uint64_t self_time_traces = 0;      // complete ones
+  uint64_t self_time_incomplete = 0;  // traces with a span missing, or its times
   uint64_t chunks = 0;
 };
 
@@ -80,6 +84,10 @@ struct ShardGauges {
   uint64_t batches = 0;
   uint64_t series = 0;
   uint64_t series_bytes = 0;
+  uint64_t signatures = 0;
+  uint64_t graph_waiting = 0;  // spans whose parent has not come
+  uint64_t graph_callers = 0;
+  uint64_t graph_bytes = 0;
 };
 
 // A trace as far as one shard still holds its payload: everything that is not in a Chunk yet.
@@ -120,6 +128,8 @@ class Shard {
     Epoch epoch;
     Window::Options window;
     SeriesTable::Options series;
+    ServiceGraph::Options graph;
+    std::shared_ptr<const DeriveOptions> derive = std::make_shared<DeriveOptions>();
     ChunkBuilder::Options chunks;
 
     uint32_t log_hold_ticks = 10'000 / kTickMs;
@@ -160,6 +170,7 @@ class Shard {
   std::array<LedgerEntry, kSignals>& ledger(size_t sink) { return ledger_[sink]; }
   const std::vector<std::array<LedgerEntry, kSignals>>& ledger() const { return ledger_; }
   const ShardStats& stats() const { return stats_; }
+  const ServiceGraph::Stats& graph_stats() const { return graph_.stats(); }
   ShardGauges gauges();
   uint32_t tick() const { return tick_; }
 
@@ -191,7 +202,7 @@ class Shard {
   struct Ahead {
     uint64_t trace_hash = 0;
     uint64_t span_hash = 0;
-    SeriesTable::Id series = SeriesTable::kNone;  // if it was known by then
+    SeriesTable::Place place;  // if it was known by then
   };
   void FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, const Ahead& ahead);
   void FoldLog(const Item& item, const Slice& slice, uint32_t batch_slot, const Ahead& ahead);
@@ -207,7 +218,8 @@ class Shard {
   Ordinal Append(const Record& record);
   void Retire(Ordinal ordinal);
   bool SameSpan(const Record& record, SeriesTable::Id id, const Item& item, const Batch& batch) const;
-  SeriesTable::Id SeriesOf(const Item& item, const Batch& batch);
+  void CountDetails(SeriesTable::Id row, std::string_view span);
+  void CountSelfTime();
   void JoinWaiting(Ordinal newest_log, Ordinal span, TraceSlot& slot);
 
   void Decide(uint32_t slot, Trigger trigger);
@@ -240,6 +252,7 @@ class Shard {
 
   Window window_;
   SeriesTable series_;
+  ServiceGraph graph_;
   ChunkBuilder builder_;
   BatchTable batches_;
   DigestSet digests_;
@@ -268,6 +281,7 @@ class Shard {
   std::vector<std::pair<uint32_t, Ordinal>> chain_;     // of Decide()
   std::vector<std::pair<Ordinal, Ordinal>> span_logs_;  // (span, log) of one trace
   std::vector<Ahead> ahead_;
+  SelfTime self_time_;
   std::vector<Live> live_;
 };
 

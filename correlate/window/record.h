@@ -24,7 +24,7 @@ struct Record {
 
   uint32_t batch_and_flags = 0;  // slot in the shard's BatchTable (20 bits), RecordFlags above
   uint32_t offset = 0;           // of the item in its Batch; meaningful while kPending
-  uint32_t series = 0;           // spans: SeriesTable id
+  uint32_t series = 0;           // spans: SeriesTable id (of its row)
   uint32_t duration = 0;         // spans: PackDuration(); logs: size of the item
 
   uint32_t batch() const { return batch_and_flags & 0xfffff; }
@@ -43,6 +43,9 @@ constexpr uint32_t kCollision = 1u << 24;  // see item_flags::kStampCollision
 constexpr uint32_t kExpress = 1u << 25;    // a log that is held to the verdict although its span is known
 constexpr unsigned kSeverityShift = 26;    // logs: SeverityClass in three bits
 constexpr uint32_t kSeverityMask = 7u << kSeverityShift;
+constexpr uint32_t kPaired = 1u << 29;    // spans: another span answered this call
+constexpr uint32_t kVirtual = 1u << 30;   // spans: a peer without spans was taken for the other side
+constexpr uint32_t kOddOrder = 1u << 31;  // see item_flags::kOddOrder
 constexpr uint32_t kBatchSlots = 1u << 20;
 }  // namespace record_flags
 

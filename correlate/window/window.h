@@ -46,6 +46,7 @@ class Window {
   Ordinal head() const { return head_; }
   size_t count() const { return head_ - floor_; }
   size_t capacity() const { return mask_ + 1; }
+  uint32_t max_age_ticks() const { return options_.max_age_ticks; }
 
   // Appends a Record. `retire(ordinal)` is called for the one that makes room, while it is still alive.
   template <typename Retire>

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/wire.h"
+#include "correlate/model/threshold.h"
 #include "ingest/decode/explain.h"
 #include "ingest/decode/filter.h"
 #include "ingest/decode/json.h"
@@ -34,14 +35,20 @@ const visitor::Visitor& Choose(Decoder::Isa isa) {
 
 bool ValidUtf8(const char* bytes, size_t size) { return simdjson::validate_utf8(bytes, size); }
 
+uint64_t Threshold(const char* bytes, size_t size) {
+  bool malformed = false;  // counted where the series is made
+  return ReadThreshold({bytes, size}, &malformed);
+}
+
 }  // namespace
 
-uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind,
-                    int status) {
+uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind, int status,
+                    uint64_t threshold) {
   const uint64_t service_hash = XXH3_64bits_withSeed(service.data(), service.size(), epoch.seed);
   const uint64_t name_hash = XXH3_64bits_withSeed(name.data(), name.size(), epoch.seed);
-  return BRAID_SPAN_SERIES(service_hash, name_hash, static_cast<uint32_t>(kind),
-                           static_cast<uint32_t>(status));
+  const uint64_t series =
+      BRAID_SPAN_SERIES(service_hash, name_hash, static_cast<uint32_t>(kind), static_cast<uint32_t>(status));
+  return threshold == 0 ? series : Mix64(series + BRAID_THRESHOLD_HASH(threshold));
 }
 
 class Decoder::Impl {
@@ -56,12 +63,19 @@ class Decoder::Impl {
         visitor_(Choose(options.isa)),
         json_(slabs) {
     SetEpoch(epoch);
+    if (options_.watch == nullptr) return;
+    for (const WatchList::Key& key : options_.watch->span_keys())
+      watch_keys_.push_back({key.key.data(), static_cast<uint32_t>(key.key.size()), key.next, key.classes});
+    for (const std::string& key : options_.watch->resource_keys())
+      watch_resource_.push_back({key.data(), static_cast<uint32_t>(key.size()), 0, WatchList::kAlways});
   }
 
   void SetEpoch(const Epoch& epoch) {
     epoch_ = epoch;
     XXH3_generateSecret_fromSeed(secret_.data(), epoch.seed);
     outs_.assign(epoch.shards, {});
+    links_.assign(epoch.shards, {});
+    scope_links_.assign(epoch.shards, 0);
   }
 
   Result<Submission> Decode(Signal signal, Slab body, uint32_t tenant);
@@ -100,6 +114,7 @@ class Decoder::Impl {
   static void Grow(Context* context, uint32_t shard);
   static void ScopeField(Context* context, uint32_t offset, uint32_t size);
   static uint64_t Note(Context* context, uint32_t shard, uint32_t offset, uint32_t size);
+  static void Link(Context* context, const char* begin, const char* end, const Item* item);
 
   void Finish(Submission* submission);
 
@@ -112,6 +127,10 @@ class Decoder::Impl {
   JsonTranscoder json_;
   Epoch epoch_;
   std::array<unsigned char, visitor::kSecretBytes> secret_{};
+  std::vector<visitor::WatchedKey> watch_keys_;  // of options_.watch
+  std::vector<visitor::WatchedKey> watch_resource_;
+  std::vector<std::vector<LinkItem>> links_;  // by shard
+  std::vector<size_t> scope_links_;           // their sizes when the current scope began
 
   // Of the request under way.
   Signal signal_ = Signal::kTraces;
@@ -141,6 +160,34 @@ uint64_t Decoder::Impl::Note(Context* context, uint32_t shard, uint32_t offset, 
   auto& notes = (*Of(context)->shard_slices_)[shard]->notes;
   notes.push_back({offset, size});
   return notes.size();
+}
+
+// opentelemetry-proto trace.proto Span.Link: trace_id = 1, span_id = 2.
+void Decoder::Impl::Link(Context* context, const char* begin, const char* end, const Item* item) {
+  LinkItem link;
+  for (wire::Cursor c(std::string_view(begin, static_cast<size_t>(end - begin))); c.Next();) {
+    const wire::Field& f = c.field();
+    if (f.type != wire::Type::kBytes) continue;
+    if (f.number == 1) {
+      link.trace_hi = f.bytes.size() == 16 ? LoadBigEndian64(f.bytes.data()) : 0;
+      link.trace_lo = f.bytes.size() == 16 ? LoadBigEndian64(f.bytes.data() + 8) : 0;
+    }
+    if (f.number == 2) link.span = f.bytes.size() == 8 ? LoadBigEndian64(f.bytes.data()) : 0;
+  }
+  // One that points nowhere is forwarded as it is; one to the parent says nothing new.
+  if ((link.trace_hi | link.trace_lo) == 0 || link.span == 0) return;
+  if (link.span == item->parent && link.trace_lo == item->trace_lo) return;
+  link.linking_span = item->span;
+  link.linking_trace_hi = item->trace_hi;
+  link.linking_trace_lo = item->trace_lo;
+  link.start_ns = item->start_ns;
+  link.end_ns = item->end_ns;
+  link.series = item->series;
+  link.offset = item->offset;
+  link.group = item->group;
+  link.flags = item->flags;
+  const uint32_t shard = ShardOf(context->epoch, TraceHash(context->epoch, context->tenant, link.trace_lo));
+  Of(context)->links_[shard].push_back(link);
 }
 
 void Decoder::Impl::ScopeField(Context* context, uint32_t offset, uint32_t size) {
@@ -197,6 +244,7 @@ bool Decoder::Impl::VisitHome(const char* begin, const char* end) {
   Home home;
   home.first_range = static_cast<uint32_t>(batch_->ranges.size());
   context_.service_seen = false;
+  context_.resource_watched = 0;
   context_.bad_utf8 = false;
   int scopes = 0;
   for (const char* p = begin; p < end;) {
@@ -245,6 +293,11 @@ bool Decoder::Impl::VisitHome(const char* begin, const char* end) {
   home.range_count = static_cast<uint32_t>(batch_->ranges.size()) - home.first_range;
   home.key = KeyOf(home.first_range);
   context_.service_hash = Hash(context_.body + home.service_name.offset, home.service_name.size);
+  if (options_.watch != nullptr && options_.watch->whole_resource) {
+    context_.service_hash = Mix64(context_.service_hash ^ home.key);
+  } else if (context_.resource_watched != 0) {
+    context_.service_hash = Mix64(context_.service_hash + context_.resource_watched);
+  }
   context_.home_shard = ShardOf(epoch_, home.key);
 
   for (const char* p = begin; p < end;) {
@@ -276,6 +329,7 @@ bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end
     out.scope_size = out.size;
     out.scope_count = out.count;
   }
+  for (size_t shard = 0; shard < links_.size(); ++shard) scope_links_[shard] = links_[shard].size();
 
   bool walked = false;
   switch (signal_) {
@@ -319,6 +373,7 @@ bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end
 void Decoder::Impl::RejectScope(RejectReason reason) {
   context_.rejected[static_cast<size_t>(reason)] += context_.scope_accepted;
   context_.scope_items = 0;
+  for (size_t shard = 0; shard < links_.size(); ++shard) links_[shard].resize(scope_links_[shard]);
   for (size_t shard = 0; shard < outs_.size(); ++shard) {
     ShardOut& out = outs_[shard];
     if (out.size == out.scope_size) continue;
@@ -372,6 +427,17 @@ Result<Submission> Decoder::Impl::Decode(Signal signal, Slab body, uint32_t tena
   context_.scope_field = ScopeField;
   context_.note = Note;
   context_.valid_utf8 = ValidUtf8;
+  context_.threshold = Threshold;
+  if (options_.links) context_.link = Link;
+  if (options_.watch != nullptr) {
+    context_.watch_sizes = options_.watch->sizes();
+    context_.watch_buckets = options_.watch->buckets().data();
+    context_.watch_keys = watch_keys_.data();
+    context_.watch_resource = watch_resource_.data();
+    context_.watch_resource_count = static_cast<uint32_t>(watch_resource_.size());
+    context_.watch_status_message = options_.watch->status_message;
+  }
+  for (auto& links : links_) links.clear();
 
   if (!VisitRequest()) {
     std::string message = ExplainFraming(signal, batch_->bytes(), options_.recursion_limit);
@@ -403,16 +469,23 @@ void Decoder::Impl::Finish(Submission* submission) {
   for (size_t shard = 0; shard < outs_.size(); ++shard) {
     SlicePtr& slice = submission->slices[shard];
     const ShardOut& out = outs_[shard];
-    if (slice == nullptr) continue;
-    if (out.size == 0) {
+    const std::vector<LinkItem>& links = links_[shard];
+    if (out.size == 0 && links.empty()) {
       slice.reset();
       continue;
     }
+    if (slice == nullptr) slice = slices_.Take();
     slice->items.resize(out.size);
+    slice->links.assign(links.begin(), links.end());
     slice->count = out.count;
     slice->batch = submission->batch;
-    const visitor::Digest128 items =
+    visitor::Digest128 items =
         visitor_.digest(slice->items.data(), out.size * sizeof(Item), secret_.data(), epoch_.seed);
+    if (!links.empty()) {
+      const visitor::Digest128 more =
+          visitor_.digest(links.data(), links.size() * sizeof(LinkItem), secret_.data(), epoch_.seed);
+      items = {items.lo + Mix64(more.lo), items.hi + Mix64(more.hi)};
+    }
     slice->digest = {.lo = Mix64(items.lo ^ Mix64(tables.lo + 1)),
                      .hi = Mix64(items.hi ^ Mix64(tables.hi + 2))};
     submission->items += out.count;

@@ -9,6 +9,7 @@
 #include "correlate/model/batch.h"
 #include "correlate/model/epoch.h"
 #include "correlate/model/signal.h"
+#include "correlate/model/watch.h"
 #include "ingest/journal/sequencer.h"
 
 namespace braid::ingest {
@@ -51,6 +52,13 @@ class Decoder {
 
     // kBaseline keeps to plain x86-64 even where AVX2 is there: for tests and for comparing.
     Isa isa = Isa::kBest;
+
+    // What takes part in Item::series besides service, name, kind and status; null: nothing.
+    std::shared_ptr<const WatchList> watch = nullptr;
+
+    // Whether the links of server and consumer spans are cut out, into Slice::links of the shards they point
+    // to.
+    bool links = false;
   };
 
   // `filter` may be null.
@@ -79,8 +87,8 @@ class Decoder {
   const std::unique_ptr<Impl> impl_;
 };
 
-// Item::series of a span: the series it counts in.
-uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind,
-                    int status);
+// Item::series of a span of which nothing else is watched: the series it counts in.
+uint64_t SpanSeries(const Epoch& epoch, std::string_view service, std::string_view name, int kind, int status,
+                    uint64_t threshold = 0);
 
 }  // namespace braid::ingest

@@ -27,6 +27,22 @@ struct ShardOut {
 
 constexpr uint32_t kNowhere = UINT32_MAX;
 
+// One key of a WatchList (correlate/model/watch.h), as plain data.
+struct WatchedKey {
+  const char* key = nullptr;
+  uint32_t size = 0;
+  uint16_t next = 0;  // 1 + index of the next in the same bucket
+  uint8_t classes = 0;
+};
+
+// The hashed values of a span's watched attributes, by class: see WatchList::Class.
+struct Watched {
+  uint64_t always = 0;
+  uint64_t peer = 0;
+  uint64_t database = 0;
+  uint64_t address = 0;
+};
+
 // What the visitor knows and finds, for one request.
 struct Context {
   // Fixed for the request. At least Slab::kPadding readable bytes follow `end`.
@@ -48,6 +64,19 @@ struct Context {
   // Strings that are not plain ASCII.
   bool (*valid_utf8)(const char* bytes, size_t size) = nullptr;
 
+  // `ot=th` of a tracestate that is not empty; 0: none.
+  uint64_t (*threshold)(const char* bytes, size_t size) = nullptr;
+  // A span link, if links are wanted: its content, and the Item of the span that has it.
+  void (*link)(Context* context, const char* begin, const char* end, const Item* item) = nullptr;
+
+  // The watched attributes. No span key is watched if watch_sizes is 0.
+  uint64_t watch_sizes = 0;
+  const uint16_t* watch_buckets = nullptr;
+  const WatchedKey* watch_keys = nullptr;
+  const WatchedKey* watch_resource = nullptr;
+  uint32_t watch_resource_count = 0;
+  bool watch_status_message = false;
+
   // Set by the caller before each scope.
   uint16_t group = 0;
   uint64_t service_hash = 0;
@@ -57,6 +86,7 @@ struct Context {
   uint32_t service_offset = 0;
   uint32_t service_size = 0;
   bool service_seen = false;
+  uint64_t resource_watched = 0;  // hashed values of its watched attributes
 
   // Found in the current resource, scope or item.
   bool bad_utf8 = false;
@@ -100,9 +130,12 @@ struct Visitor {
 extern const Visitor kBaseline;
 extern const Visitor kAvx2;
 
-// Item::series of a span, from the keyed hashes of its service and name.
+// Item::series of a span, from the keyed hashes of its service and name, if nothing else of it is watched.
 #define BRAID_SPAN_SERIES(service_hash, name_hash, kind, status) \
   ::braid::Mix64((service_hash) ^                                \
                  ::braid::Mix64((name_hash) + static_cast<uint64_t>((kind) | (status) << 3) + 1))
+
+// What a sampling threshold adds to it.
+#define BRAID_THRESHOLD_HASH(threshold) ::braid::Mix64((threshold) + 0xd6e8feb86659fd93u)
 
 }  // namespace braid::ingest::visitor

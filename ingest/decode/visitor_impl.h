@@ -19,6 +19,7 @@
 #endif
 
 #include "correlate/model/stamp.h"
+#include "correlate/model/watch.h"
 #include "ingest/decode/visitor.h"
 
 namespace braid::ingest::visitor {
@@ -285,6 +286,8 @@ struct Found {
   size_t key_size = 0;
   Bytes text = nullptr;  // a string value, else null
   size_t text_size = 0;
+  Bytes value = nullptr;  // bytes that tell values apart: the AnyValue, or all of an unusual KeyValue
+  size_t value_size = 0;
 };
 
 bool WalkAnyValue(Context* context, Bytes p, Bytes end, int depth, Found* found);
@@ -429,13 +432,54 @@ BRAID_INLINE bool QuickKeyValue(Context* context, Bytes p, size_t size, Found* f
   }
   found->key = p + 2;
   found->key_size = key_size;
+  found->value = content;
+  found->value_size = value_size;
   CheckString(context, p + 2, key_size);
   return true;
 }
 
 BRAID_INLINE bool WalkAttribute(Context* context, Bytes p, size_t size, int depth, Found* found) {
   if (BRAID_LIKELY(depth >= 1 && QuickKeyValue(context, p, size, found))) return true;
+  found->value = p;
+  found->value_size = size;
   return WalkKeyValue(context, p, p + size, depth, found);
+}
+
+// ---- watched attributes ----
+
+BRAID_INLINE uint64_t HashOf(Context* context, Bytes p, size_t size) {
+  return XXH3_64bits_withSecretandSeed(p, size, context->secret, kSecretBytes, context->epoch.seed);
+}
+
+// A sum, because the order of attributes means nothing. A key that occurs twice counts twice, which only
+// tells more spans apart than need be.
+BRAID_INLINE uint64_t WatchedHash(Context* context, const Found* found, uint64_t index) {
+  return Mix64(HashOf(context, found->value, found->value_size) + (index + 1) * 0x9e3779b97f4a7c15u);
+}
+
+BRAID_NOINLINE void Watch(Context* context, const Found* found, Watched* watched) {
+  if (found->key_size == 0) return;
+  uint32_t at = context->watch_buckets[BRAID_WATCH_BUCKET(found->key, found->key_size)];
+  for (; at != 0; at = context->watch_keys[at - 1].next) {
+    const WatchedKey& watch = context->watch_keys[at - 1];
+    if (!Equals(found->key, found->key_size, watch.key, watch.size)) continue;
+    const uint64_t hash = WatchedHash(context, found, at);
+    if ((watch.classes & WatchList::kAlways) != 0) watched->always += hash;
+    if ((watch.classes & WatchList::kPeer) != 0) watched->peer += hash;
+    if ((watch.classes & WatchList::kDatabase) != 0) watched->database += hash;
+    if ((watch.classes & WatchList::kAddress) != 0) watched->address += hash;
+    return;
+  }
+}
+
+BRAID_NOINLINE void WatchResource(Context* context, const Found* found) {
+  for (uint32_t i = 0; i < context->watch_resource_count; ++i) {
+    const WatchedKey& watch = context->watch_resource[i];
+    if (Equals(found->key, found->key_size, watch.key, watch.size)) {
+      context->resource_watched += WatchedHash(context, found, i);
+      return;
+    }
+  }
 }
 
 // An attribute of no interest but for its validity. `depth`: levels that may open inside the KeyValue.
@@ -507,6 +551,7 @@ BRAID_NOINLINE bool VisitResource(Context* context, Bytes p, Bytes end) {
         Found found;
         if (!WalkAttribute(context, p, size, depth - 1, &found)) return false;
         p += size;
+        if (context->watch_resource_count != 0) WatchResource(context, &found);
         if (found.text != nullptr && BRAID_IS(found.key, found.key_size, "service.name")) {
           context->service_seen = true;
           context->service_offset = static_cast<uint32_t>(found.text - context->body);
@@ -576,13 +621,22 @@ BRAID_INLINE bool CheckItem(Context* context, bool walked, uint32_t tag_offset, 
 
 // ---- spans ----
 
-BRAID_NOINLINE bool WalkStatus(Context* context, Bytes p, Bytes end, int depth, uint64_t* code) {
+BRAID_NOINLINE bool WalkStatus(Context* context, Bytes p, Bytes end, int depth, uint64_t* code,
+                               Watched* watched) {
   while (p < end) {
     uint32_t tag;
     p = ReadTag(p, end, &tag);
     if (p == nullptr) return false;
     switch (tag) {
-      BRAID_CASE_STRING(2)
+      case T(2, kBytes): {
+        size_t size;
+        p = ReadLength(p, end, &size);
+        if (p == nullptr) return false;
+        CheckString(context, p, size);
+        if (context->watch_status_message) watched->always += Mix64(HashOf(context, p, size));
+        p += size;
+        break;
+      }
       case T(3, kVarint):
         p = ReadVarint(p, end, code);
         if (p == nullptr) return false;
@@ -640,7 +694,10 @@ struct Span {
   uint64_t status = 0;
   size_t parent_size = 0;
   uint32_t flags = 0;
-  uint16_t collision = 0;
+  uint16_t item_flags = 0;
+  uint16_t odd = 0;  // kOddOrder once an attribute came
+  uint64_t threshold = 0;
+  Watched watched;
 };
 
 // An ID of `size` bytes, `wanted` long; the last occurrence wins, also when it is malformed.
@@ -668,7 +725,15 @@ BRAID_INLINE bool WalkSpan(Context* context, Bytes p, Bytes end, Span* span) {
         p += size;
         break;
       }
-        BRAID_CASE_STRING(3)
+      case T(3, kBytes): {
+        size_t size;
+        p = ReadLength(p, end, &size);
+        if (BRAID_UNLIKELY(p == nullptr)) return false;
+        CheckString(context, p, size);
+        span->threshold = size != 0 ? context->threshold(p, size) : 0;
+        p += size;
+        break;
+      }
       case T(4, kBytes): {
         size_t size;
         p = ReadLength(p, end, &size);
@@ -695,15 +760,18 @@ BRAID_INLINE bool WalkSpan(Context* context, Bytes p, Bytes end, Span* span) {
       case T(7, kFixed64):
         if (BRAID_UNLIKELY(end - p < 8)) return false;
         span->start = Load64(p);
+        span->item_flags |= span->odd;
         p += 8;
         break;
       case T(8, kFixed64):
         if (BRAID_UNLIKELY(end - p < 8)) return false;
         span->end = Load64(p);
+        span->item_flags |= span->odd;
         p += 8;
         break;
       case T(9, kBytes): {
         // Attributes come in a row: stay here while they do.
+        span->odd = item_flags::kOddOrder;
         for (;;) {
           size_t size;
           p = ReadLength(p, end, &size);
@@ -711,8 +779,10 @@ BRAID_INLINE bool WalkSpan(Context* context, Bytes p, Bytes end, Span* span) {
           Found found;
           if (BRAID_UNLIKELY(!WalkAttribute(context, p, size, depth - 1, &found))) return false;
           if (BRAID_UNLIKELY(found.key_size >= kShortestStamp && Load32(found.key) == kSpanStampStart)) {
-            if (IsSpanStamp(found.key, found.key_size)) span->collision = item_flags::kStampCollision;
+            if (IsSpanStamp(found.key, found.key_size)) span->item_flags |= item_flags::kStampCollision;
           }
+          if (BRAID_UNLIKELY((context->watch_sizes >> (found.key_size < 63 ? found.key_size : 63) & 1) != 0))
+            Watch(context, &found, &span->watched);
           p += size;
           if (p >= end || Byte(p) != T(9, kBytes)) break;
           ++p;
@@ -720,11 +790,29 @@ BRAID_INLINE bool WalkSpan(Context* context, Bytes p, Bytes end, Span* span) {
         break;
       }
         BRAID_CASE_VARINT(10)
-        BRAID_CASE_MESSAGE(11, WalkEvent(context, p, p + size, depth - 1))
+      case T(11, kBytes): {
+        size_t size;
+        p = ReadLength(p, end, &size);
+        if (BRAID_UNLIKELY(p == nullptr)) return false;
+        if (BRAID_UNLIKELY(depth <= 0)) return TooDeep(context);
+        if (BRAID_UNLIKELY(!WalkEvent(context, p, p + size, depth - 1))) return false;
+        span->item_flags |= item_flags::kHasEvents;
+        p += size;
+        break;
+      }
         BRAID_CASE_VARINT(12)
-        BRAID_CASE_MESSAGE(13, WalkLink(context, p, p + size, depth - 1))
+      case T(13, kBytes): {
+        size_t size;
+        p = ReadLength(p, end, &size);
+        if (BRAID_UNLIKELY(p == nullptr)) return false;
+        if (BRAID_UNLIKELY(depth <= 0)) return TooDeep(context);
+        if (BRAID_UNLIKELY(!WalkLink(context, p, p + size, depth - 1))) return false;
+        span->item_flags |= item_flags::kHasLinks;
+        p += size;
+        break;
+      }
         BRAID_CASE_VARINT(14)
-        BRAID_CASE_MESSAGE(15, WalkStatus(context, p, p + size, depth - 1, &span->status))
+        BRAID_CASE_MESSAGE(15, WalkStatus(context, p, p + size, depth - 1, &span->status, &span->watched))
       case T(16, kFixed32):
         if (BRAID_UNLIKELY(end - p < 4)) return false;
         span->flags = Load32(p);
@@ -734,6 +822,37 @@ BRAID_INLINE bool WalkSpan(Context* context, Bytes p, Bytes end, Span* span) {
     }
   }
   return true;
+}
+
+// Item::series with what is watched.
+BRAID_INLINE uint64_t SeriesOf(const Context* context, const Span* span, uint32_t kind, uint64_t series) {
+  uint64_t more = span->watched.always;
+  if (span->threshold != 0) more += BRAID_THRESHOLD_HASH(span->threshold);
+  // 1 is an internal span; a server (2) with a parent is nobody's uninstrumented peer.
+  if (kind != 1 && !(kind == 2 && span->parent != 0)) {
+    more += span->watched.peer + span->watched.database;
+    // The marker may be one of the resource's.
+    if ((span->watched.database | context->resource_watched) != 0) more += span->watched.address;
+  }
+  return BRAID_LIKELY(more == 0) ? series : Mix64(series + more);
+}
+
+// Hands on the links of the span at [p, end), which has been walked.
+BRAID_NOINLINE void VisitLinks(Context* context, Bytes p, Bytes end, const Item* item) {
+  while (p != nullptr && p < end) {
+    uint32_t tag;
+    p = ReadTag(p, end, &tag);
+    if (p == nullptr) return;
+    if (tag == T(13, kBytes)) {
+      size_t size;
+      p = ReadLength(p, end, &size);
+      if (p == nullptr) return;
+      context->link(context, p, p + size, item);
+      p += size;
+    } else {
+      p = Skip(context, p, end, tag, kMaxGroupDepth);
+    }
+  }
 }
 
 // The item at [p, end); `field` is its tag, `offset` its length varint.
@@ -763,11 +882,19 @@ BRAID_INLINE bool VisitSpan(Context* context, Bytes field, uint32_t offset, Byte
   item->parent = span.parent;
   item->start_ns = span.start;
   item->end_ns = span.end;
-  item->series = BRAID_SPAN_SERIES(context->service_hash, name_hash, kind, status);
+  item->series =
+      SeriesOf(context, &span, kind, BRAID_SPAN_SERIES(context->service_hash, name_hash, kind, status));
   item->offset = offset;
   item->group = context->group;
-  item->flags = static_cast<uint16_t>(kind | status << item_flags::kStatusShift | span.collision |
-                                      ((span.flags & 0x300) == 0x300 ? item_flags::kParentRemote : 0));
+  item->flags = static_cast<uint16_t>(kind | status << item_flags::kStatusShift | span.item_flags |
+                                      ((span.flags & 0x300) == 0x300   ? item_flags::kParentRemote
+                                       : (span.flags & 0x300) == 0x100 ? item_flags::kParentLocal
+                                                                       : 0));
+  if (BRAID_UNLIKELY((span.item_flags & item_flags::kHasLinks) != 0 && (kind == 2 || kind == 5) &&
+                     context->link != nullptr)) {
+    const Item copy = *item;  // a link may make room, which moves Items
+    VisitLinks(context, p, end, &copy);
+  }
   ++context->shards[shard].count;
   ++context->scope_accepted;
   ++context->scope_items;

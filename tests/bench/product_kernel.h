@@ -22,11 +22,14 @@ class ProductKernel : private correlate::ShardOutput {
     uint32_t settle_ticks = 4;
     uint64_t max_pending_bytes = uint64_t{1} << 31;
     size_t memory = size_t{3} << 30;
+    std::shared_ptr<const correlate::DeriveOptions> derive = std::make_shared<correlate::DeriveOptions>();
   };
 
   explicit ProductKernel(const Options& options)
       : slabs_({.max_bytes = options.memory, .max_idle_bytes = options.memory}),
-        decoder_(Epoch{.number = 1, .shards = 1, .seed = 42}, batches_, slices_, slabs_, nullptr),
+        decoder_(Epoch{.number = 1, .shards = 1, .seed = 42}, batches_, slices_, slabs_, nullptr,
+                 ingest::Decoder::Options{.watch = std::make_shared<const WatchList>(options.derive->Watch()),
+                                          .links = options.derive->graph.enabled}),
         shard_(ShardOptions(options), slabs_, batches_, *this) {}
 
   // A copy in a slab, as a receiver has it.
@@ -73,6 +76,7 @@ class ProductKernel : private correlate::ShardOutput {
     shard.window.capacity = options.window;
     shard.settle_ticks = options.settle_ticks;
     shard.max_pending_bytes = options.max_pending_bytes;
+    shard.derive = options.derive;
     return shard;
   }
 

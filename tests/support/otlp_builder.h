@@ -50,6 +50,9 @@ struct SpanSpec {
   uint64_t end_ns = 1'005'000'000;
   uint32_t flags = 0;
   Attributes attributes = {};
+  std::string tracestate = {};
+  std::vector<std::pair<TraceId, uint64_t>> links = {};
+  std::vector<std::pair<std::string, Attributes>> events = {};  // name and attributes
 };
 
 struct LogSpec {
@@ -67,12 +70,26 @@ inline std::string Span(const SpanSpec& s) {
   wire::Writer w(&out);
   w.Bytes(1, IdBytes(s.trace));
   w.Bytes(2, IdBytes(s.span));
+  if (!s.tracestate.empty()) w.Bytes(3, s.tracestate);
   if (s.parent != 0) w.Bytes(4, IdBytes(s.parent));
   w.Bytes(5, s.name);
   w.Varint(6, static_cast<uint64_t>(s.kind));
   w.Fixed64(7, s.start_ns);
   w.Fixed64(8, s.end_ns);
   WriteAttributes(w, 9, s.attributes);
+  for (const auto& [name, attributes] : s.events) {
+    const size_t at = w.Begin(11);
+    w.Fixed64(1, s.start_ns);
+    w.Bytes(2, name);
+    WriteAttributes(w, 3, attributes);
+    w.End(at);
+  }
+  for (const auto& [trace, span] : s.links) {
+    const size_t at = w.Begin(13);
+    w.Bytes(1, IdBytes(trace));
+    w.Bytes(2, IdBytes(span));
+    w.End(at);
+  }
   if (s.status != 0) {
     const size_t at = w.Begin(15);
     w.Varint(3, static_cast<uint64_t>(s.status));

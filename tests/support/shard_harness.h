@@ -80,19 +80,29 @@ class Collector : public correlate::ShardOutput {
     chunks.push_back(std::move(chunk));
   }
   void OnSeries(correlate::SeriesDeltaPtr delta) override {
-    for (const uint32_t id : delta->touched) {
-      for (const uint16_t n : delta->cells[id].buckets) calls += n;
+    using correlate::RowKind;
+    using What = correlate::SeriesDelta::Carry::What;
+    for (const auto& birth : delta->births) {
+      if (kinds.size() <= birth.row) kinds.resize(birth.row + 1);
+      kinds[birth.row] = birth.kind;
+    }
+    for (const uint32_t row : delta->touched) {
+      if (kinds[row] != RowKind::kSpans) continue;
+      for (size_t i = 0; i < delta->layout.buckets; ++i) calls += delta->cell(row).counts()[i];
     }
     for (const auto& carry : delta->carries) {
-      if (carry.bucket != correlate::SeriesDelta::Carry::kSum) calls += 65'536;
+      if (carry.what == What::kBucket && kinds[carry.row] == RowKind::kSpans) calls += 65'536;
     }
-    for (const auto& slot : delta->exemplars) exemplars.push_back(slot.exemplar);
+    for (const auto& slot : delta->exemplars) {
+      if (kinds[slot.row] == RowKind::kSpans) exemplars.push_back(slot.exemplar);
+    }
   }
   void OnMetrics(SlicePtr slice) override { metric_points += slice->count; }
 
   std::vector<Left> left;
   std::vector<ChunkPtr> chunks;
   std::vector<correlate::Exemplar> exemplars;
+  std::vector<correlate::RowKind> kinds;  // by row
   uint64_t calls = 0;
   uint64_t metric_points = 0;
 
@@ -123,7 +133,10 @@ class ShardHarness {
   explicit ShardHarness(correlate::Shard::Options options = SmallOptions(), uint32_t shards = 1) {
     epoch_.shards = shards;
     epoch_.seed = 42;
-    decoder_ = std::make_unique<ingest::Decoder>(epoch_, batches_, slices_, slabs_, nullptr);
+    decoder_ = std::make_unique<ingest::Decoder>(
+        epoch_, batches_, slices_, slabs_, nullptr,
+        ingest::Decoder::Options{.watch = std::make_shared<const WatchList>(options.derive->Watch()),
+                                 .links = options.derive->graph.enabled});
     for (uint32_t i = 0; i < shards; ++i) {
       options.shard = i;
       options.chunks.shard = i;

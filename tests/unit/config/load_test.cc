@@ -125,10 +125,12 @@ shutdown: {drain_deadline: 1s}
   EXPECT_EQ(c.correlate.log_hold, milliseconds(500));
   EXPECT_EQ(c.correlate.logs_wait_for, Correlate::LogsWaitFor::kVerdict);
   EXPECT_EQ(c.correlate.spans_wait, Correlate::SpansWait::kNone);
-  EXPECT_EQ(c.metrics, (Metrics{.max_series = 7,
-                                .exemplars = false,
-                                .size = false,
-                                .ingested = {false, milliseconds(3'600'000), 9}}));
+  Metrics metrics;
+  metrics.max_series = 7;
+  metrics.exemplars = false;
+  metrics.size = false;
+  metrics.ingested = {false, milliseconds(3'600'000), 9};
+  EXPECT_EQ(c.metrics, metrics);
   EXPECT_EQ(c.store.max_bytes, 128_MiB);
   ASSERT_EQ(c.filters.size(), 1u);
   EXPECT_EQ(c.filters[0], (FilterRule{.name = "r",

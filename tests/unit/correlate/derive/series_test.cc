@@ -11,6 +11,7 @@
 
 #include "correlate/derive/series_owner.h"
 #include "correlate/derive/series_table.h"
+#include "tests/support/span_counter.h"
 #include "tests/unit/correlate/derive/recording_writer.h"
 
 namespace braid::correlate {
@@ -33,17 +34,15 @@ struct TestSpan {
   auto dims() const { return std::tie(service, name, kind, status); }
 };
 
-uint64_t HashOf(const TestSpan& span) {
-  return std::hash<std::string>()(span.service + '\0' + span.name + '\0' +
-                                  static_cast<char>('0' + span.kind) + static_cast<char>('0' + span.status));
-}
+const DeriveOptions kDefaults;
 
 SeriesTable::Id Count(SeriesTable& table, const TestSpan& span) {
-  const uint64_t hash = HashOf(span);
-  SeriesTable::Id id = table.Find(hash);
-  if (id == SeriesTable::kNone) id = table.Intern(hash, span.service, span.name, span.kind, span.status);
-  table.Count(id, span.duration_ns, span.bytes);
-  return id;
+  static test::SpanCounter counter;
+  test::SpanSpec spec;
+  spec.name = span.name;
+  spec.kind = span.kind;
+  spec.status = span.status;
+  return counter.Count(table, span.service, spec, span.duration_ns, span.bytes);
 }
 
 RecordingWriter Page(const SeriesOwner& owner) {
@@ -61,36 +60,21 @@ uint64_t Total(const RecordingWriter& page, const std::string& family) {
   return static_cast<uint64_t>(sum);
 }
 
-// Scenario: durations at, just below and just above every bound.
-// Guarantees: bounds are inclusive to the nanosecond, and the table of seconds matches.
-TEST(LatencyBucketsTest, BoundsAreInclusiveToTheNanosecond) {
-  EXPECT_EQ(latency::Bucket(0), 0u);
-  EXPECT_EQ(latency::Bucket(1), 0u);
-  for (size_t i = 0; i < latency::kBounds; ++i) {
-    const uint64_t bound = latency::BoundNs(i);
-    EXPECT_EQ(latency::Bucket(bound - 1), i);
-    EXPECT_EQ(latency::Bucket(bound), i);
-    EXPECT_EQ(latency::Bucket(bound + 1), i + 1);
-    EXPECT_DOUBLE_EQ(latency::kBoundSeconds[i], static_cast<double>(bound) / 1e9);
-  }
-  EXPECT_EQ(latency::Bucket(~uint64_t{0}), static_cast<size_t>(latency::kBounds));
-}
-
 // Scenario: random spans over several shards, handed over at irregular times, against a plain map.
 // Guarantees: calls, every bucket, sums and sizes are exact, whichever shard counted what.
 TEST(SeriesOwnerTest, AgreesWithAnOracle) {
   std::mt19937_64 random(42);
   constexpr size_t kShards = 3;
-  SeriesOwner owner({.shards = kShards, .size_total = true});
+  SeriesOwner owner({.shards = kShards}, kDefaults);
   std::vector<std::unique_ptr<SeriesTable>> shards;
   for (size_t i = 0; i < kShards; ++i) {
-    shards.push_back(std::make_unique<SeriesTable>(SeriesTable::Options{}, 7 + i));
+    shards.push_back(std::make_unique<SeriesTable>(SeriesTable::Options{}, kDefaults, 7 + i));
   }
   struct Expected {
     uint64_t calls = 0;
     unsigned __int128 sum_ns = 0;
     uint64_t bytes = 0;
-    std::array<uint64_t, latency::kBuckets> buckets{};
+    std::array<uint64_t, 15> buckets{};
   };
   std::map<std::string, Expected> oracle;
   const std::array<std::string, 6> kinds = {"UNSPECIFIED", "INTERNAL", "SERVER",
@@ -113,7 +97,7 @@ TEST(SeriesOwnerTest, AgreesWithAnOracle) {
       expected.sum_ns += span.duration_ns;
       expected.bytes += span.bytes;
       size_t bucket = 0;
-      while (bucket < latency::kBounds && span.duration_ns > uint64_t{2'000'000} << bucket) ++bucket;
+      while (bucket < 14 && span.duration_ns > uint64_t{2'000'000} << bucket) ++bucket;
       ++expected.buckets[bucket];
     }
     for (uint32_t s = 0; s < kShards; ++s) {
@@ -143,9 +127,10 @@ TEST(SeriesOwnerTest, OrderOfArrivalDoesNotMatter) {
   for (int order = 0; order < 20; ++order) {
     std::mt19937_64 random(1);  // the same spans each time
     std::mt19937_64 shuffle(static_cast<uint64_t>(order));
-    SeriesOwner owner({.shards = 3, .max_series = 40});
+    SeriesOwner owner({.shards = 3, .max_series = 40}, kDefaults);
     std::vector<std::unique_ptr<SeriesTable>> shards;
-    for (int i = 0; i < 3; ++i) shards.push_back(std::make_unique<SeriesTable>(SeriesTable::Options{}, 1));
+    for (int i = 0; i < 3; ++i)
+      shards.push_back(std::make_unique<SeriesTable>(SeriesTable::Options{}, kDefaults, 1));
     for (uint64_t tick = 20; tick <= 2000; tick += 20) {
       std::vector<std::pair<SeriesDeltaPtr, uint32_t>> deltas;
       for (uint32_t s = 0; s < 3; ++s) {
@@ -180,8 +165,8 @@ TEST(SeriesOwnerTest, OrderOfArrivalDoesNotMatter) {
 // Guarantees: the other's counts appear after kMaxPending hand-overs; nothing is counted twice when the first
 // returns.
 TEST(SeriesOwnerTest, ASlowShardDoesNotHoldBackTheOthers) {
-  SeriesOwner owner({.shards = 2});
-  SeriesTable fast({}, 1), slow({}, 1);
+  SeriesOwner owner({.shards = 2}, kDefaults);
+  SeriesTable fast({}, kDefaults, 1), slow({}, kDefaults, 1);
   const TestSpan span{"s", "op", 2, 0, kMs};
   Count(fast, span);
   owner.Merge(fast.TakeDelta(20), 0);
@@ -198,8 +183,8 @@ TEST(SeriesOwnerTest, ASlowShardDoesNotHoldBackTheOthers) {
 // Scenario: the owner keeps every delta of a shard.
 // Guarantees: the shard is told so by a null, goes on counting, and loses nothing.
 TEST(SeriesTableTest, CountsOnWhileTheOwnerIsBehind) {
-  SeriesOwner owner({.shards = 1});
-  SeriesTable table({}, 1);
+  SeriesOwner owner({.shards = 1}, kDefaults);
+  SeriesTable table({}, kDefaults, 1);
   const TestSpan span{"s", "op", 2, 0, kMs};
   std::vector<SeriesDeltaPtr> kept;
   for (uint64_t tick = 20; tick <= 200; tick += 20) {
@@ -216,8 +201,8 @@ TEST(SeriesTableTest, CountsOnWhileTheOwnerIsBehind) {
 // Scenario: more spans in one bucket than its counter holds, and durations whose sum passes 2^64 ns.
 // Guarantees: carries keep both exact.
 TEST(SeriesTableTest, CountersThatWrapAreCarried) {
-  SeriesOwner owner({.shards = 1});
-  SeriesTable table({}, 1);
+  SeriesOwner owner({.shards = 1}, kDefaults);
+  SeriesTable table({}, kDefaults, 1);
   const TestSpan fast{"s", "op", 2, 0, kMs};
   for (int i = 0; i < 200'001; ++i) Count(table, fast);
   const TestSpan endless{"s", "slow", 2, 0, ~uint64_t{0}};
@@ -240,8 +225,9 @@ TEST(SeriesTableTest, CountersThatWrapAreCarried) {
 // bounded.
 TEST(SeriesOwnerTest, OverflowConservesTotals) {
   for (const bool at_owner : {false, true}) {
-    SeriesOwner owner({.shards = 1, .max_series = at_owner ? 100u : 100'000u, .max_overflow_series = 8});
-    SeriesTable table({.max_series = at_owner ? 100'000u : 100u, .max_overflow_series = 8}, 3);
+    SeriesOwner owner({.shards = 1, .max_series = at_owner ? 100u : 100'000u, .max_overflow_series = 8},
+                      kDefaults);
+    SeriesTable table({.max_series = at_owner ? 100'000u : 100u, .max_overflow_series = 8}, kDefaults, 3);
     std::map<std::string, uint64_t> by_service;
     uint64_t ticks = 0;
     for (int i = 0; i < 30'000; ++i) {
@@ -273,7 +259,7 @@ TEST(SeriesOwnerTest, OverflowConservesTotals) {
 // Scenario: the label budget is spent before the series cap.
 // Guarantees: the rest overflows as beyond the cap.
 TEST(SeriesTableTest, LabelBytesAreBounded) {
-  SeriesTable table({.max_label_bytes = 2000}, 1);
+  SeriesTable table({.max_label_bytes = 2000}, kDefaults, 1);
   for (int i = 0; i < 100; ++i) Count(table, {"s", std::string(99, 'x') + std::to_string(i), 2, 0, kMs});
   EXPECT_LE(table.series(), 21u);
   EXPECT_GE(table.series(), 19u);
@@ -282,7 +268,7 @@ TEST(SeriesTableTest, LabelBytesAreBounded) {
 // Scenario: a span name beyond max_value_bytes that would be cut inside a character.
 // Guarantees: it is cut before that character, and counted.
 TEST(SeriesTableTest, LongNamesAreCutAtACharacter) {
-  SeriesTable table({.max_value_bytes = 8}, 1);
+  SeriesTable table({.max_value_bytes = 8}, kDefaults, 1);
   const SeriesTable::Id id = Count(table, {"s", "1234567\xc3\xa9", 2, 0, kMs});
   EXPECT_EQ(table.dims(id).name, "1234567");
   EXPECT_EQ(table.TakeDelta(20)->labels_truncated, 1u);
@@ -292,8 +278,8 @@ TEST(SeriesTableTest, LongNamesAreCutAtACharacter) {
 // Guarantees: a failing trace beats a healthy one, then the slower span wins; after 15 s anything new does;
 // other buckets are unaffected.
 TEST(SeriesTableTest, KeepsTheMostTellingExemplar) {
-  SeriesOwner owner({.shards = 1});
-  SeriesTable table({}, 1);
+  SeriesOwner owner({.shards = 1}, kDefaults);
+  SeriesTable table({}, kDefaults, 1);
   const SeriesTable::Id id = Count(table, {"s", "op", 2, 0, kMs});
   const std::string key = "{service=s,span_kind=SPAN_KIND_SERVER,span_name=op,status_code=STATUS_CODE_UNSET}";
   uint64_t tick = 0;
@@ -332,8 +318,8 @@ TEST(SeriesTableTest, KeepsTheMostTellingExemplar) {
 // Scenario: more exemplars than there is room for, in the shard and in the owner.
 // Guarantees: both refuse and count, and go on counting spans.
 TEST(SeriesOwnerTest, ExemplarsAreBounded) {
-  SeriesOwner owner({.shards = 1, .max_exemplars = 5});
-  SeriesTable table({.max_exemplars = 10}, 1);
+  SeriesOwner owner({.shards = 1, .max_exemplars = 5}, kDefaults);
+  SeriesTable table({.max_exemplars = 10}, kDefaults, 1);
   for (uint64_t i = 0; i < 15; ++i) {
     const SeriesTable::Id id = Count(table, {"s", "op" + std::to_string(i), 2, 0, kMs});
     table.Offer(id, {kMs, i, {1, i}, i, false});
@@ -348,9 +334,9 @@ TEST(SeriesOwnerTest, ExemplarsAreBounded) {
 // Guarantees: a start time is the wall time of the hand-over before the first span, so no increase precedes
 // it.
 TEST(SeriesOwnerTest, StartTimesFollowTheFirstHandOver) {
-  SeriesOwner owner({.shards = 1});
+  SeriesOwner owner({.shards = 1}, kDefaults);
   owner.Anchor(100, 1'700'000'000'000'000'000);
-  SeriesTable table({}, 1);
+  SeriesTable table({}, kDefaults, 1);
   owner.Merge(table.TakeDelta(100), 0);
   Count(table, {"s", "a", 2, 0, kMs});
   owner.Merge(table.TakeDelta(120), 0);
@@ -370,9 +356,9 @@ TEST(SeriesOwnerTest, StartTimesFollowTheFirstHandOver) {
 // Scenario: kinds and statuses outside their enums, and a resource without service.name.
 // Guarantees: they count as unspecified and unset; there is no service label.
 TEST(SeriesOwnerTest, OddDimensions) {
-  SeriesOwner owner({.shards = 1});
-  SeriesTable table({}, 1);
-  table.Count(table.Intern(1, "", "op", 77, 9), kMs, 1);
+  SeriesOwner owner({.shards = 1}, kDefaults);
+  SeriesTable table({}, kDefaults, 1);
+  Count(table, {"", "op", 77, 9, kMs});
   owner.Merge(table.TakeDelta(20), 0);
   EXPECT_TRUE(
       Page(owner).points.contains("traces_spanmetrics_calls{span_kind=SPAN_KIND_UNSPECIFIED,span_name=op,"

@@ -18,19 +18,25 @@
 #include "correlate/derive/series_table.h"
 #include "exporters/encode/exposition.h"
 #include "gateway/telemetry/self_telemetry.h"
+#include "tests/support/span_counter.h"
 
 namespace braid {
 namespace {
 
 void WriteDerived(ExpositionWriter& writer) {
-  correlate::SeriesOwner owner({.shards = 1, .size_total = true});
+  const correlate::DeriveOptions derive;
+  correlate::SeriesOwner owner({.shards = 1}, derive);
   owner.Anchor(0, 1'700'000'000'000'000'000);
-  correlate::SeriesTable table({.max_series = 6}, 1);
+  correlate::SeriesTable table({.max_series = 6}, derive, 1);
+  test::SpanCounter counter;
   const std::vector<std::string> names = {"GET /", "a\"b",       "c\\d", "e\nf", "\xc3\xa9\xf0\x9f\x98\x80",
                                           "",      "overflowing"};
   for (uint64_t i = 0; i < names.size(); ++i) {
-    const auto id = table.Intern(i + 1, i == 4 ? "" : "shop", names[i], static_cast<uint8_t>(i % 6),
-                                 static_cast<uint8_t>(i % 3));
+    test::SpanSpec spec;
+    spec.name = names[i];
+    spec.kind = static_cast<int>(i % 6);
+    spec.status = static_cast<int>(i % 3);
+    const auto id = counter.Place(table, i == 4 ? "" : "shop", spec).row;
     for (uint64_t ms = 1; ms < 40'000; ms = ms * 3 + i) {
       table.Count(id, ms * 1'000'000, 430);
       table.Offer(id, {ms * 1'000'000, 1'700'000'000'000'000'000 + ms, {i, ms}, ms, i == 2});

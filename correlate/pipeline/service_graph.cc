@@ -1,0 +1,460 @@
+#include "correlate/pipeline/service_graph.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "correlate/model/item.h"
+
+namespace braid::correlate {
+namespace {
+
+namespace rf = record_flags;
+
+constexpr size_t kFirstHeads = 1024;
+
+// opentelemetry-proto SpanKind.
+constexpr uint8_t kServer = 2, kClient = 3, kProducer = 4, kConsumer = 5;
+
+bool Calls(uint8_t kind) { return kind == kClient || kind == kProducer; }
+bool Answers(uint8_t kind) { return kind == kServer || kind == kConsumer; }
+uint8_t KindOf(uint16_t flags) { return static_cast<uint8_t>(flags & item_flags::kKindMask); }
+
+constexpr uint8_t kVirtualClient = 1, kVirtualServer = 2;
+
+}  // namespace
+
+std::string_view UnpairedName(Unpaired reason) {
+  switch (reason) {
+    case Unpaired::kNoServer: return "no_server";
+    case Unpaired::kNoClient: return "no_client";
+    case Unpaired::kNoService: return "no_service";
+    case Unpaired::kEvicted: return "evicted";
+    case Unpaired::kLate: return "late";
+  }
+  return "";
+}
+
+ServiceGraph::ServiceGraph(const Options& options, Window& window, SeriesTable& series)
+    : options_(options),
+      graph_(series.derive().graph),
+      window_(window),
+      series_(series),
+      heads_(kFirstHeads),
+      mask_(kFirstHeads - 1),
+      user_(series.InternName("user")) {}
+
+// ---- Waiting children: a hash from the parent's key to the newest, chained to older ones
+// --------------------
+
+// Its place, or that of the empty slot where it would go.
+size_t ServiceGraph::HeadOf(uint64_t key) {
+  for (size_t at = key & mask_;; at = (at + 1) & mask_) {
+    const Head& head = heads_[at];
+    if (head.number == 0) return at;
+    if (head.tag != TagOf(key)) continue;
+    const Waiting* newest = At(head.number);
+    if (newest != nullptr && newest->key == key) return at;
+  }
+}
+
+void ServiceGraph::EraseHead(size_t at) {
+  --used_heads_;
+  for (size_t next = (at + 1) & mask_; heads_[next].number != 0; next = (next + 1) & mask_) {
+    const size_t home = At(heads_[next].number)->key & mask_;
+    if (((next - home) & mask_) < ((next - at) & mask_)) continue;
+    heads_[at] = heads_[next];
+    at = next;
+  }
+  heads_[at] = Head{};
+}
+
+void ServiceGraph::GrowHeads() {
+  const std::vector<Head> old = std::exchange(heads_, std::vector<Head>(heads_.size() * 2));
+  mask_ = heads_.size() - 1;
+  for (const Head& head : old) {
+    if (head.number == 0) continue;
+    size_t at = At(head.number)->key & mask_;
+    while (heads_[at].number != 0) at = (at + 1) & mask_;
+    heads_[at] = head;
+  }
+}
+
+void ServiceGraph::Wait(Waiting child) {
+  if (waiting_.size() >= options_.max_waiting) PopWaiting(Unpaired::kEvicted);
+  if ((used_heads_ + 1) * 2 > heads_.size()) GrowHeads();
+  Head& head = heads_[HeadOf(child.key)];
+  if (head.number == 0) ++used_heads_;
+  child.next = head.number;
+  child.tick = tick_;
+  head.tag = TagOf(child.key);
+  head.number = first_waiting_ + static_cast<uint32_t>(waiting_.size());
+  if (head.number == 0) {
+    // Numbers have gone once round: 0 means none, so this one is left out.
+    Waiting skipped;
+    skipped.done = true;
+    skipped.tick = tick_;
+    waiting_.push_back(skipped);
+    head.number = 1;
+  }
+  waiting_.push_back(child);
+}
+
+// The oldest leaves. It is the last of its chain, and where it is the only one, the chain goes.
+void ServiceGraph::PopWaiting(Unpaired reason) {
+  const Waiting& oldest = waiting_.front();
+  if (!oldest.done) {
+    ++stats_.unpaired[static_cast<size_t>(reason)];
+    const size_t at = HeadOf(oldest.key);
+    if (heads_[at].number == first_waiting_) EraseHead(at);
+  }
+  waiting_.pop_front();
+  ++first_waiting_;
+}
+
+void ServiceGraph::TakeChildren(const Parent& parent, uint64_t key) {
+  const size_t at = HeadOf(key);
+  if (heads_[at].number == 0) return;
+  uint32_t number = heads_[at].number;
+  EraseHead(at);
+  for (Waiting* child = At(number); number != 0 && child != nullptr; child = At(number)) {
+    child->done = true;
+    number = child->next;
+    Pair(parent, *child);
+  }
+}
+
+// ---- Edges
+// ------------------------------------------------------------------------------------------------------
+
+bool ServiceGraph::LooksForParent(uint16_t flags, uint64_t parent) {
+  if (parent == 0) return false;
+  const uint8_t kind = KindOf(flags);
+  if (Answers(kind) || (flags & item_flags::kParentRemote) != 0) return true;
+  return Calls(kind) && (flags & item_flags::kParentLocal) == 0;
+}
+
+void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
+  if (!series_.Counts(span.place.row)) return;
+  const uint8_t kind = KindOf(span.flags);
+  Parent self;
+  self.trace = span.trace;
+  self.span = span.span;
+  self.place = span.place;
+  self.duration_ns = span.duration_ns;
+  self.end_ns = span.end_ns;
+  self.ordinal = span.ordinal;
+  self.kind = kind;
+
+  if (Calls(kind) || !graph_.dimensions.empty()) {
+    const SeriesTable::Node& node = series_.node(span.place.node);
+    Caller caller;
+    caller.duration_ns = span.duration_ns;
+    caller.end_ns = span.end_ns;
+    caller.place = span.place;
+    caller.ordinal = span.ordinal;
+    caller.tick = tick_;
+    caller.span = span.span;
+    caller.trace_lo = span.trace.lo;
+    caller.trace_hi = span.trace.hi;
+    caller.tenant = span.tenant;
+    caller.waits = Calls(kind);
+    if (kind == kClient && node.connection == Connection::kDatabase && node.peer != 0) {
+      caller.waits = true;
+      CountVirtual(caller);
+      caller.waits = false;
+    }
+    if (callers_.size() >= options_.max_callers) {
+      const Caller& oldest = callers_.front();
+      if (asked_ == 0) {
+        if (oldest.waits && !window_[oldest.ordinal].Has(rf::kPaired))
+          ++stats_.unpaired[static_cast<size_t>(Unpaired::kEvicted)];
+      } else {
+        --asked_;
+      }
+      callers_.pop_front();
+    }
+    callers_.push_back(caller);
+  }
+
+  TakeChildren(self, KeyOf(span.trace.lo, span.span));
+
+  Waiting child;
+  child.trace_hi = span.trace.hi;
+  child.trace_lo = span.trace.lo;
+  child.span = span.span;
+  child.start_ns = span.start_ns;
+  child.end_ns = span.end_ns;
+  child.duration_ns = span.duration_ns;
+  child.place = span.place;
+  child.tenant = span.tenant;
+  child.kind = kind;
+
+  // The client half of a shared span, whichever half came first.
+  if (same_id != 0 && window_.Alive(same_id) && !window_[same_id].Has(rf::kLog)) {
+    const Record& other = window_[same_id];
+    const uint8_t other_kind = series_.KindOf(other.series);
+    if (Answers(kind) && Calls(other_kind)) {
+      PairWithRecord(same_id, span.trace, child);
+      return;
+    }
+    if (Calls(kind) && Answers(other_kind)) {
+      Waiting half;
+      half.trace_hi = span.trace.hi;
+      half.trace_lo = span.trace.lo;
+      half.span = span.span;
+      half.duration_ns = UnpackDuration(other.duration);
+      half.place = {other.series, 0};
+      half.tenant = span.tenant;
+      half.kind = other_kind;
+      Pair(self, half);
+    }
+  }
+
+  if (LooksForParent(span.flags, span.parent)) {
+    const Ordinal parent = window_.index().Find(window_.SpanHash(span.trace, span.parent), [&](Ordinal o) {
+      return window_.Alive(o) && window_[o].span == span.parent;
+    });
+    // Of a chain of records of that ID the newest span; logs that wait for it come first.
+    Ordinal found = parent;
+    while (found != 0 && window_.Alive(found) && window_[found].Has(rf::kLog))
+      found = window_[found].prev_of_span;
+    if (found != 0 && window_.Alive(found) && window_[found].span == span.parent &&
+        !window_[found].Has(rf::kLog)) {
+      PairWithRecord(found, span.trace, child);
+    } else {
+      child.key = KeyOf(span.trace.lo, span.parent);
+      Wait(child);
+    }
+  } else if (span.parent == 0 && Answers(kind)) {
+    if (kind == kServer || (span.flags & item_flags::kHasLinks) == 0) CountRoot(span, kind);
+  }
+}
+
+void ServiceGraph::OnLink(const LinkItem& link, uint32_t tenant, SeriesTable::Place place) {
+  if (!series_.Counts(place.row)) return;
+  const uint64_t id =
+      Mix64(KeyOf(link.trace_lo, link.span) ^ Mix64(KeyOf(link.linking_trace_lo, link.linking_span)));
+  if (link_ages_.size() >= options_.max_waiting) {
+    links_.erase(link_ages_.front().first);
+    link_ages_.pop_front();
+  }
+  if (!links_.insert(id).second) return;
+  link_ages_.push_back({id, tick_});
+  Waiting child;
+  child.trace_hi = link.linking_trace_hi;
+  child.trace_lo = link.linking_trace_lo;
+  child.span = link.linking_span;
+  child.start_ns = link.start_ns;
+  child.end_ns = link.end_ns;
+  child.duration_ns = link.end_ns > link.start_ns ? link.end_ns - link.start_ns : 0;
+  child.place = place;
+  child.tenant = tenant;
+  child.kind = KindOf(link.flags);
+  child.link = true;
+  const Ordinal found =
+      window_.index().Find(window_.SpanHash({link.trace_hi, link.trace_lo}, link.span),
+                           [&](Ordinal o) { return window_.Alive(o) && window_[o].span == link.span; });
+  if (found != 0 && !window_[found].Has(rf::kLog)) {
+    PairWithRecord(found, {link.trace_hi, link.trace_lo}, child);
+    return;
+  }
+  child.key = KeyOf(link.trace_lo, link.span);
+  Wait(child);
+}
+
+// The exact times of a caller, or null. Ordinals rise along the queue nearly evenly, so a guess is near.
+const ServiceGraph::Caller* ServiceGraph::CallerOf(Ordinal ordinal) const {
+  size_t low = 0, high = callers_.size();
+  while (low < high) {
+    const Ordinal first = callers_[low].ordinal;
+    const Ordinal last = callers_[high - 1].ordinal;
+    if (ordinal - first > last - first) return nullptr;  // modulo 2^32, as ordinals are
+    const size_t middle =
+        last == first
+            ? low
+            : low + static_cast<size_t>(uint64_t{ordinal - first} * (high - 1 - low) / (last - first));
+    const Caller& at = callers_[middle];
+    if (at.ordinal == ordinal) return &at;
+    if (at.ordinal - first < ordinal - first) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return nullptr;
+}
+
+void ServiceGraph::PairWithRecord(Ordinal ordinal, const TraceId& trace, const Waiting& child) {
+  const Record& record = window_[ordinal];
+  if (!series_.Alive(record.series)) return;
+  Parent parent;
+  parent.trace = trace;
+  parent.span = record.span;
+  parent.place = {record.series, 0};
+  parent.kind = series_.KindOf(record.series);
+  parent.ordinal = ordinal;
+  if (const Caller* caller = CallerOf(ordinal)) {
+    parent.place = caller->place;
+    parent.duration_ns = caller->duration_ns;
+    parent.end_ns = caller->end_ns;
+  } else {
+    parent.duration_ns = UnpackDuration(record.duration);
+  }
+  Pair(parent, child);
+}
+
+void ServiceGraph::ReadDimensions(uint32_t client_node, uint32_t server_node) {
+  dimensions_.clear();
+  if (graph_.dimensions.empty()) return;
+  for (const uint32_t node : {client_node, server_node}) {
+    const std::string_view block = series_.strings()[series_.node(node).dimensions];
+    if (!block.empty()) {
+      dimensions_.append(block);
+    } else {
+      for (size_t i = 0; i < graph_.dimensions.size(); ++i) label_block::Append(&dimensions_, {});
+    }
+  }
+}
+
+void ServiceGraph::Pair(const Parent& parent, const Waiting& child) {
+  const bool call = Calls(parent.kind) && Answers(child.kind);
+  if (child.link && !call) return;  // links of other kinds say nothing of requests
+  const uint32_t client = series_.ServiceOf(parent.place.row);
+  const uint32_t server = series_.ServiceOf(child.place.row);
+  if (!call && client == server) return;
+  Record& record = window_[parent.ordinal];
+  if (!series_.Counts(parent.place.row)) return;
+  record.Set(rf::kPaired);
+  if (record.Has(rf::kVirtual)) {
+    // A database's own spans make no second edge; a peer that was given up does not come back.
+    if (series_.node(parent.place.node).connection != Connection::kDatabase)
+      ++stats_.unpaired[static_cast<size_t>(Unpaired::kLate)];
+    return;
+  }
+  if (client == 0 || server == 0) {
+    ++stats_.unpaired[static_cast<size_t>(Unpaired::kNoService)];
+    return;
+  }
+  const bool messaging = parent.kind == kProducer || child.kind == kConsumer || child.kind == kProducer ||
+                         parent.kind == kConsumer;
+  const bool failed = series_.Failed(child.place.row) || (call && series_.Failed(parent.place.row));
+  const uint64_t threshold =
+      std::max(series_.ThresholdOf(parent.place.row), series_.ThresholdOf(child.place.row));
+  Exemplar exemplar;
+  exemplar.duration_ns = child.duration_ns;
+  exemplar.time_ns = child.end_ns;
+  exemplar.trace = {child.trace_hi, child.trace_lo};
+  exemplar.span = child.span;
+  exemplar.failing = failed;
+  if (child.link) {
+    // Of the two traces the one whose verdict this shard will know.
+    exemplar.trace = parent.trace;
+    exemplar.span = parent.span;
+  }
+  ReadDimensions(parent.place.node, child.place.node);
+  uint64_t between = 0;
+  const bool measured = graph_.messaging_latency && parent.kind == kProducer && child.kind == kConsumer &&
+                        parent.end_ns != 0 && child.start_ns != 0;
+  if (measured) between = child.start_ns > parent.end_ns ? child.start_ns - parent.end_ns : 0;
+  CountEdge(client, server, messaging ? Connection::kMessaging : Connection::kDirect, failed, 0, threshold,
+            child.duration_ns, call ? parent.duration_ns : child.duration_ns, exemplar, child.tenant,
+            measured ? &between : nullptr);
+}
+
+// A caller whose wait is over (or who names a database).
+void ServiceGraph::CountVirtual(const Caller& caller) {
+  if (!caller.waits) return;
+  if (!window_.Alive(caller.ordinal)) {
+    ++stats_.unpaired[static_cast<size_t>(Unpaired::kEvicted)];
+    return;
+  }
+  Record& record = window_[caller.ordinal];
+  if (record.Has(rf::kPaired) || record.Has(rf::kVirtual) || !series_.Alive(caller.place.row)) return;
+  const SeriesTable::Node& node = series_.node(caller.place.node);
+  if (node.peer == 0) {
+    ++stats_.unpaired[static_cast<size_t>(Unpaired::kNoServer)];
+    return;
+  }
+  const uint32_t client = series_.ServiceOf(caller.place.row);
+  if (client == 0) {
+    ++stats_.unpaired[static_cast<size_t>(Unpaired::kNoService)];
+    return;
+  }
+  record.Set(rf::kVirtual);
+  ++stats_.virtual_edges;
+  Exemplar exemplar;
+  exemplar.duration_ns = caller.duration_ns;
+  exemplar.time_ns = caller.end_ns;
+  exemplar.trace = {caller.trace_hi, caller.trace_lo};
+  exemplar.span = caller.span;
+  exemplar.failing = series_.Failed(caller.place.row);
+  ReadDimensions(caller.place.node, 0);
+  CountEdge(client, node.peer, node.connection, exemplar.failing,
+            node.connection == Connection::kDatabase ? 0 : kVirtualServer,
+            series_.ThresholdOf(caller.place.row), caller.duration_ns, caller.duration_ns, exemplar,
+            caller.tenant, nullptr);
+}
+
+// A server or consumer that nobody called: its caller is a peer that it names, or else some user.
+void ServiceGraph::CountRoot(const Span& span, uint8_t kind) {
+  const uint32_t server = series_.ServiceOf(span.place.row);
+  if (server == 0) {
+    ++stats_.unpaired[static_cast<size_t>(Unpaired::kNoService)];
+    return;
+  }
+  const SeriesTable::Node& node = series_.node(span.place.node);
+  const uint32_t client = node.peer != 0 ? node.peer : user_;
+  const Connection connection = kind == kConsumer && node.connection == Connection::kMessaging
+                                    ? Connection::kMessaging
+                                    : Connection::kVirtualNode;
+  ++stats_.virtual_edges;
+  Exemplar exemplar;
+  exemplar.duration_ns = span.duration_ns;
+  exemplar.time_ns = span.end_ns;
+  exemplar.trace = span.trace;
+  exemplar.span = span.span;
+  exemplar.failing = series_.Failed(span.place.row);
+  ReadDimensions(0, span.place.node);
+  CountEdge(client, server, connection, exemplar.failing, kVirtualClient, series_.ThresholdOf(span.place.row),
+            span.duration_ns, span.duration_ns, exemplar, span.tenant, nullptr);
+}
+
+void ServiceGraph::CountEdge(uint32_t client, uint32_t server, Connection connection, bool failed,
+                             uint8_t virtual_side, uint64_t threshold, uint64_t server_ns, uint64_t client_ns,
+                             const Exemplar& exemplar, uint32_t tenant, const uint64_t* messaging_ns) {
+  ++stats_.edges;
+  // Without its label the side makes no series of its own.
+  if (!graph_.virtual_node_label) virtual_side = 0;
+  const auto row = [&](RowKind kind) {
+    return series_.EdgeRow(kind, client, server, connection, failed, virtual_side, dimensions_, threshold);
+  };
+  const SeriesTable::Id server_row = row(RowKind::kEdgeServer);
+  series_.CountEdge(server_row, server_ns);
+  const SeriesTable::Id client_row = row(RowKind::kEdgeClient);
+  series_.CountEdge(client_row, client_ns);
+  if (messaging_ns != nullptr) series_.CountEdge(row(RowKind::kEdgeMessaging), *messaging_ns);
+  if (!options_.exemplars || (!series_.Wants(server_row, server_ns, exemplar.failing) &&
+                              !series_.Wants(client_row, client_ns, exemplar.failing))) {
+    return;
+  }
+  if (offers_.size() >= options_.max_offers) {
+    ++stats_.exemplars_refused;
+    return;
+  }
+  offers_.push_back({server_row, client_row, client_ns, exemplar, tenant, tick_});
+}
+
+void ServiceGraph::Release(const Offer& offer) {
+  if (series_.Alive(offer.server)) series_.Offer(offer.server, offer.exemplar);
+  if (!series_.Alive(offer.client)) return;
+  Exemplar exemplar = offer.exemplar;
+  exemplar.duration_ns = offer.client_ns;
+  series_.Offer(offer.client, exemplar);
+}
+
+size_t ServiceGraph::bytes() const {
+  return waiting_.capacity_bytes() + callers_.capacity_bytes() + offers_.capacity_bytes() +
+         heads_.capacity() * sizeof(Head) + links_.capacity() * 9 + link_ages_.capacity_bytes();
+}
+
+}  // namespace braid::correlate
