@@ -119,7 +119,9 @@ class Checker {
            Text(expire) + " is less than " + Text(root_ / "correlate" / "window") +
                " and half as much again, which is how long series are kept instead");
     }
-    NotAbove(metrics / "graph" / "wait", !m.graph.enabled || m.graph.wait <= config_.correlate.window,
+    // The default gives way to a shorter window.
+    const Place graph_wait = metrics / "graph" / "wait";
+    NotAbove(graph_wait, !graph_wait.given() || m.graph.wait <= config_.correlate.window,
              root_ / "correlate" / "window");
     const Place wait = root_ / "correlate" / "spans" / "wait";
     if (m.self_time && config_.correlate.spans_wait == Correlate::SpansWait::kNone &&

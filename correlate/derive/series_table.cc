@@ -179,7 +179,7 @@ SeriesTable::Place SeriesTable::Intern(uint64_t signature, const Batch& batch, u
   const uint32_t node = NodeFor(root, target_row);
   // As many signatures as rows, twice: beyond that they are read again each time.
   if (used_slots_ < options_.max_series * 2) Remember(signature, row, node);
-  return {row, node};
+  return {row, node, labels_.counted()};
 }
 
 // The row of a label set, or the overflow row that stands in for it.
@@ -379,7 +379,7 @@ void SeriesTable::Remember(uint64_t signature, Id row, uint32_t node) {
   if ((used_slots_ + 1) * 3 > slots_.size() * 2) Rehash(slots_.size() * 2);
   uint64_t at = signature & mask_;
   while (slots_[at].row != kNone) at = (at + 1) & mask_;
-  slots_[at] = {signature, row, node | kUsed};
+  slots_[at] = {signature, row, node | kUsed | (rows_[RowOf(row)].counts ? 0 : kIgnored)};
   ++used_slots_;
   ++rows_[RowOf(row)].refs;
   ++nodes_[node].refs;
@@ -388,7 +388,7 @@ void SeriesTable::Remember(uint64_t signature, Id row, uint32_t node) {
 // Empties a slot and closes the gap, so that no probe ends early.
 void SeriesTable::Forget(uint64_t at) {
   --rows_[RowOf(slots_[at].row)].refs;
-  Node& node = nodes_[slots_[at].node & ~kUsed];
+  Node& node = nodes_[slots_[at].node & kNodeMask];
   --node.refs;
   node.last_tick = static_cast<uint32_t>(now_);
   --used_slots_;

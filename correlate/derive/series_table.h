@@ -113,7 +113,8 @@ class SeriesTable {
   // Where a span counts, and what of it the service graph needs.
   struct Place {
     Id row = kNone;
-    uint32_t node = 0;  // see Node; 0: nothing beyond the row
+    uint32_t node = 0;    // see Node; 0: nothing beyond the row
+    bool counts = false;  // whether include and exclude let its spans count
     explicit operator bool() const { return row != kNone; }
   };
 
@@ -148,7 +149,7 @@ class SeriesTable {
       if (slot.row == kNone) return {};
       if (slot.signature == signature) {
         if ((slot.node & kUsed) == 0) slot.node |= kUsed;
-        return {slot.row, slot.node & ~kUsed};
+        return {slot.row, slot.node & kNodeMask, (slot.node & kIgnored) == 0};
       }
     }
   }
@@ -215,6 +216,13 @@ class SeriesTable {
   // The row of an event or exception of a span that counts in `span`.
   Id DetailRow(RowKind row, Id span, std::string_view detail);
 
+  // Whether `id` is still the row of an edge between these two.
+  bool IsEdge(Id id, uint32_t client, uint32_t server) const {
+    if (!Alive(id)) return false;
+    const Row& row = rows_[RowOf(id)];
+    return row.text[0] == client && row.text[1] == server && row.row != RowKind::kSpans;
+  }
+
   // A share in a name for EdgeRow().
   uint32_t InternName(std::string_view text) { return strings_.Intern(text); }
   void ReleaseName(uint32_t id) { strings_.Release(id); }
@@ -246,11 +254,14 @@ class SeriesTable {
   size_t bytes() const;
 
  private:
-  static constexpr uint32_t kUsed = 1u << 31;
+  // Beside the number of a node.
+  static constexpr uint32_t kUsed = 1u << 31;     // seen since the last sweep
+  static constexpr uint32_t kIgnored = 1u << 30;  // its spans are not counted
+  static constexpr uint32_t kNodeMask = kIgnored - 1;
   struct Slot {
     uint64_t signature = 0;
     Id row = kNone;
-    uint32_t node = 0;  // and kUsed
+    uint32_t node = 0;
   };
   struct Row {
     uint64_t hash = 0;  // under which by_hash_ knows it

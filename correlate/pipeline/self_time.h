@@ -4,6 +4,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/prefetch.h"
+#include "correlate/window/record.h"
+#include "correlate/window/table_memory.h"
+
 namespace braid::correlate {
 
 // How long each span of a trace was busy itself: its duration less the union of its direct children's
@@ -33,6 +37,33 @@ class SelfTime {
  private:
   std::vector<Span> spans_;
   std::vector<uint64_t> children_;  // (index of the parent, index of the child), sorted by parent and start
+};
+
+// When the newest spans began and ended, by ordinal: what the Record is too small for. About an eighth of the
+// window, which is longer than payload is held; what has been overwritten is read from the payload.
+//
+// Thread rule: one shard's thread.
+class SpanTimes {
+ public:
+  struct Times {
+    uint64_t start_ns = 0;
+    uint64_t end_ns = 0;
+  };
+
+  // `capacity`: a power of two.
+  explicit SpanTimes(size_t capacity) : ring_(capacity), mask_(static_cast<uint32_t>(capacity - 1)) {}
+
+  void Put(Ordinal ordinal, uint64_t start_ns, uint64_t end_ns) {
+    ring_[ordinal & mask_] = {start_ns, end_ns};
+  }
+  bool Has(Ordinal ordinal, Ordinal head) const { return head - ordinal <= mask_; }
+  const Times& operator[](Ordinal ordinal) const { return ring_[ordinal & mask_]; }
+  BRAID_PREFETCHER void Prefetch(Ordinal ordinal) const { __builtin_prefetch(&ring_[ordinal & mask_]); }
+  size_t bytes() const { return ring_.bytes(); }
+
+ private:
+  TableMemory<Times> ring_;
+  const uint32_t mask_;
 };
 
 }  // namespace braid::correlate

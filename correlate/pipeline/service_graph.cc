@@ -134,7 +134,7 @@ bool ServiceGraph::LooksForParent(uint16_t flags, uint64_t parent) {
 }
 
 void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
-  if (!series_.Counts(span.place.row)) return;
+  if (!span.place.counts) return;
   const uint8_t kind = KindOf(span.flags);
   Parent self;
   self.trace = span.trace;
@@ -203,7 +203,7 @@ void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
       half.trace_lo = span.trace.lo;
       half.span = span.span;
       half.duration_ns = UnpackDuration(other.duration);
-      half.place = {other.series, 0};
+      half.place = {other.series, 0, true};
       half.tenant = span.tenant;
       half.kind = other_kind;
       Pair(self, half);
@@ -231,7 +231,7 @@ void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
 }
 
 void ServiceGraph::OnLink(const LinkItem& link, uint32_t tenant, SeriesTable::Place place) {
-  if (!series_.Counts(place.row)) return;
+  if (!place.counts) return;
   const uint64_t id =
       Mix64(KeyOf(link.trace_lo, link.span) ^ Mix64(KeyOf(link.linking_trace_lo, link.linking_span)));
   if (link_ages_.size() >= options_.max_waiting) {
@@ -290,7 +290,7 @@ void ServiceGraph::PairWithRecord(Ordinal ordinal, const TraceId& trace, const W
   Parent parent;
   parent.trace = trace;
   parent.span = record.span;
-  parent.place = {record.series, 0};
+  parent.place = {record.series, 0, true};
   parent.kind = series_.KindOf(record.series);
   parent.ordinal = ordinal;
   if (const Caller* caller = CallerOf(ordinal)) {
@@ -428,9 +428,23 @@ void ServiceGraph::CountEdge(uint32_t client, uint32_t server, Connection connec
   const auto row = [&](RowKind kind) {
     return series_.EdgeRow(kind, client, server, connection, failed, virtual_side, dimensions_, threshold);
   };
-  const SeriesTable::Id server_row = row(RowKind::kEdgeServer);
+  // Edges are few and busy: most find their rows by numbers alone.
+  const auto what = static_cast<uint32_t>(static_cast<uint32_t>(connection) << 8 |
+                                          static_cast<uint32_t>(virtual_side) << 1 | (failed ? 1u : 0u));
+  EdgeRows& cached =
+      cache_[Mix64(uint64_t{client} << 32 ^ uint64_t{server} << 8 ^ what ^ threshold) % cache_.size()];
+  const bool hit = dimensions_.empty() && cached.client == client && cached.server == server &&
+                   cached.what == what && cached.threshold == threshold &&
+                   series_.IsEdge(cached.server_row, client, server) &&
+                   series_.IsEdge(cached.client_row, client, server);
+  if (!hit) {
+    cached = {client, server, what, row(RowKind::kEdgeServer), row(RowKind::kEdgeClient), threshold};
+    // What has dimensions is not told apart by these numbers.
+    if (!dimensions_.empty()) cached.client = cached.server = 0;
+  }
+  const SeriesTable::Id server_row = cached.server_row;
+  const SeriesTable::Id client_row = cached.client_row;
   series_.CountEdge(server_row, server_ns);
-  const SeriesTable::Id client_row = row(RowKind::kEdgeClient);
   series_.CountEdge(client_row, client_ns);
   if (messaging_ns != nullptr) series_.CountEdge(row(RowKind::kEdgeMessaging), *messaging_ns);
   if (!options_.exemplars || (!series_.Wants(server_row, server_ns, exemplar.failing) &&

@@ -146,6 +146,15 @@ class ServiceGraph {
     uint32_t tick = 0;
   };
 
+  struct EdgeRows {
+    uint32_t client = 0;
+    uint32_t server = 0;
+    uint32_t what = 0;  // connection, virtual side, outcome
+    SeriesTable::Id server_row = SeriesTable::kNone;
+    SeriesTable::Id client_row = SeriesTable::kNone;
+    uint64_t threshold = 0;
+  };
+
   struct Head {
     uint32_t tag = 0;
     uint32_t number = 0;  // of the newest Waiting, 0: empty
@@ -193,6 +202,7 @@ class ServiceGraph {
   size_t asked_ = 0;           // at its front: those whose wait is over
 
   RingQueue<Offer> offers_;
+  std::array<EdgeRows, 1024> cache_{};
   absl::flat_hash_set<uint64_t> links_;  // counted or waiting; looked up, never iterated
   RingQueue<std::pair<uint64_t, uint32_t>> link_ages_;
   std::string dimensions_;

@@ -89,7 +89,8 @@ Shard::Shard(const Options& options, SlabPool& slabs, BatchPool& batches, ShardO
       builder_(options.chunks, slabs, series_),
       digests_(options.digests),
       held_logs_(options.logs_wait_for_verdict ? options.decision_max_ticks : options.log_hold_ticks),
-      ledger_(options.sink_takes.size()) {}
+      ledger_(options.sink_takes.size()),
+      times_(options.derive->self_time ? std::max<size_t>(options.window.capacity / 8, 64) : 1) {}
 
 Shard::~Shard() = default;
 
@@ -353,6 +354,7 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
   const Ordinal ordinal = Append(record);
   slot.head = ordinal;
   ++slot.spans;
+  if (options_.derive->self_time) times_.Put(ordinal, item.start_ns, item.end_ns);
   if ((item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift == 2) slot.error = true;
   const bool local_root = item.parent == 0 || (item.flags & item_flags::kParentRemote) != 0;
   if (local_root) {
@@ -721,8 +723,13 @@ void Shard::CountSelfTime() {
     SelfTime::Span span;
     span.span = record.span;
     span.parent = record.parent;
-    ReadTimes(batches_[record.batch()].batch->ItemBytes(record.offset), record.Has(rf::kOddOrder),
-              &span.start_ns, &span.end_ns);
+    if (times_.Has(ordinal, window_.head())) {
+      span.start_ns = times_[ordinal].start_ns;
+      span.end_ns = times_[ordinal].end_ns;
+    } else {
+      ReadTimes(batches_[record.batch()].batch->ItemBytes(record.offset), record.Has(rf::kOddOrder),
+                &span.start_ns, &span.end_ns);
+    }
     span.series = record.series;
     self_time_.Add(span);
   }
@@ -807,7 +814,10 @@ void Shard::Warm(const RingQueue<Opened>& queue, size_t* warm) const {
         continue;
       }
       const Record& record = window_[at[i]];
-      if (!record.Has(rf::kLog)) series_.PrefetchBars(record.series);
+      if (!record.Has(rf::kLog)) {
+        series_.PrefetchBars(record.series);
+        times_.Prefetch(at[i]);
+      }
       at[i] = record.prev_in_trace;
       window_.Prefetch(at[i]);
     }

@@ -282,6 +282,7 @@ class Shard {
   std::vector<std::pair<Ordinal, Ordinal>> span_logs_;  // (span, log) of one trace
   std::vector<Ahead> ahead_;
   SelfTime self_time_;
+  SpanTimes times_;
   std::vector<Live> live_;
 };
 
