@@ -1,6 +1,7 @@
 #include "gateway/api/api.h"
 
 #include <boost/json.hpp>
+#include <charconv>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 
 #include "exporters/encode/exposition_negotiation.h"
 #include "gateway/api/gateway_readings.h"
+#include "gateway/api/series_view.h"
 #include "gateway/api/trace_view.h"
 #include "gateway/version.h"
 
@@ -47,6 +49,8 @@ constexpr std::string_view kIndex =
     "  /metrics                 derived, ingested and own metrics (?only=derived,ingested,self)\n"
     "  /api/v1/status           the account: what came, what is held, what was delivered\n"
     "  /api/v1/traces/{id}      a trace with its joined logs, as JSON (braid trace <id> draws it)\n"
+    "  /api/v1/metrics/cardinality   who makes series: services and labels, most first (?top=20)\n"
+    "  /api/v1/metrics/names    span names that metrics.names puts together, or would (dry_run)\n"
     "  /livez  /readyz          health\n";
 
 // The parts of a comma-separated `only`; nothing if one is unknown.
@@ -106,6 +110,10 @@ void Api::Handle(Request request, Responder responder) {
     }
   } else if (path == "/api/v1/status") {
     Status(std::move(responder));
+  } else if (path == "/api/v1/metrics/cardinality") {
+    Cardinality(request, std::move(responder));
+  } else if (path == "/api/v1/metrics/names") {
+    MergedNames(std::move(responder));
   } else if (path.starts_with(kTracePrefix)) {
     Trace(path.substr(kTracePrefix.size()), std::move(responder));
   } else if (path == "/") {
@@ -157,6 +165,29 @@ void Api::Status(Responder responder) {
   auto reply = std::make_shared<Responder>(std::move(responder));
   backend_.Snapshot([reply](const std::shared_ptr<const GatewaySnapshot>& snapshot) {
     reply->Reply(Json(200, RenderStatus(*snapshot)));
+  });
+}
+
+void Api::Cardinality(const Request& request, Responder responder) {
+  size_t top = 20;
+  if (const auto text = request.QueryParameter("top")) {
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), top);
+    if (error != std::errc() || end != text->data() + text->size() || top == 0 || top > 10'000) {
+      responder.Reply(JsonError(400, "top: expected a number from 1 to 10000"));
+      return;
+    }
+  }
+  // All series are looked at: on the background thread, where pages are written too.
+  auto reply = std::make_shared<Responder>(std::move(responder));
+  backend_.Snapshot([this, reply, top](const std::shared_ptr<const GatewaySnapshot>&) {
+    reply->Reply(Json(200, RenderCardinality(backend_.series().WhoMakesSeries(top))));
+  });
+}
+
+void Api::MergedNames(Responder responder) {
+  auto reply = std::make_shared<Responder>(std::move(responder));
+  backend_.Snapshot([this, reply](const std::shared_ptr<const GatewaySnapshot>&) {
+    reply->Reply(Json(200, RenderMergedNames(backend_.series().MergedNames())));
   });
 }
 

@@ -32,6 +32,8 @@ class Api : public ingest::Handler {
 
   void Metrics(const ingest::Request& request, ingest::Responder responder);
   void Status(ingest::Responder responder);
+  void Cardinality(const ingest::Request& request, ingest::Responder responder);
+  void MergedNames(ingest::Responder responder);
   void Trace(std::string_view id, ingest::Responder responder);
 
   Backend& backend_;

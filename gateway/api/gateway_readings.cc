@@ -245,6 +245,45 @@ void ReadReceiver(const ingest::OtlpReceiver::Stats& stats, Readings& r) {
       .Add({}, stats.unknown_path);
 }
 
+void ReadGraph(const GatewaySnapshot& s, Readings& r) {
+  correlate::ServiceGraph::Stats stats;
+  uint64_t waiting = 0, callers = 0, signatures = 0, rows = 0, bytes = 0, traces = 0, incomplete = 0;
+  for (const CoreSnapshot& c : s.cores) {
+    stats.edges += c.graph.edges;
+    stats.virtual_edges += c.graph.virtual_edges;
+    stats.exemplars_refused += c.graph.exemplars_refused;
+    for (size_t i = 0; i < stats.unpaired.size(); ++i) stats.unpaired[i] += c.graph.unpaired[i];
+    waiting += c.gauges.graph_waiting;
+    callers += c.gauges.graph_callers;
+    signatures += c.gauges.signatures;
+    rows += c.gauges.series;
+    bytes += c.gauges.graph_bytes;
+    traces += c.stats.self_time_traces;
+    incomplete += c.stats.self_time_incomplete;
+  }
+  r.Counter("braid_graph_edges_total", "Requests between services that were found.").Add({}, stats.edges);
+  r.Counter("braid_graph_virtual_edges_total", "Of those, the ones whose other side only attributes name.")
+      .Add({}, stats.virtual_edges);
+  auto unpaired = r.Counter("braid_graph_unpaired_spans_total", "Spans that made no edge, by reason.");
+  for (size_t i = 0; i < stats.unpaired.size(); ++i) {
+    unpaired.Add({{"reason", correlate::UnpairedName(static_cast<correlate::Unpaired>(i))}},
+                 stats.unpaired[i]);
+  }
+  r.Counter("braid_graph_exemplars_refused_total", "Exemplars of edges that found no room to wait.")
+      .Add({}, stats.exemplars_refused);
+  auto pending = r.Gauge("braid_graph_pending_spans", "Spans that may still become part of an edge.");
+  pending.Add({{"side", "child"}}, waiting);
+  pending.Add({{"side", "parent"}}, callers);
+  r.Gauge("braid_graph_bytes", "Memory of the service graph's pending spans.").Add({}, bytes);
+  r.Gauge("braid_series_signatures", "Distinct combinations of what decides where a span counts, by shard.")
+      .Add({}, signatures);
+  r.Gauge("braid_series_rows", "Series by shard and sampling threshold.").Add({}, rows);
+  auto self = r.Counter("braid_self_time_traces_total",
+                        "Traces at their verdict: complete, so that self time is known, or not.");
+  self.Add({{"complete", "true"}}, traces);
+  self.Add({{"complete", "false"}}, incomplete);
+}
+
 void ReadFilters(const GatewaySnapshot& s, Readings& r) {
   if (s.filters.empty()) return;
   auto family = r.Counter("braid_filter_items_total", "Items that a filter rule dropped or changed.");
@@ -278,6 +317,7 @@ void ReadGateway(const GatewaySnapshot& snapshot, Readings& readings) {
   Read(snapshot.ingested, readings);
   ReadWindow(snapshot, readings);
   ReadCorrelation(snapshot, readings);
+  ReadGraph(snapshot, readings);
   ReadMemory(snapshot, readings);
   ReadStore(snapshot, readings);
   ReadLanes(snapshot, readings);

@@ -64,6 +64,7 @@ std::string RenderStatus(const GatewaySnapshot& s) {
   }
 
   correlate::ShardStats stats;
+  correlate::ServiceGraph::Stats graph;
   json::object unjoined;
   std::array<uint64_t, correlate::kUnjoinedReasons> reasons{};
   json::object verdicts;
@@ -90,6 +91,9 @@ std::string RenderStatus(const GatewaySnapshot& s) {
     stats.traces_evicted += c.stats.traces_evicted;
     stats.batches_evacuated += c.stats.batches_evacuated;
     for (size_t i = 0; i < reasons.size(); ++i) reasons[i] += c.stats.logs_unjoined[i];
+    graph.edges += c.graph.edges;
+    graph.virtual_edges += c.graph.virtual_edges;
+    for (size_t i = 0; i < graph.unpaired.size(); ++i) graph.unpaired[i] += c.graph.unpaired[i];
     for (size_t i = 0; i < triggers.size(); ++i) triggers[i] += c.stats.verdicts[i];
     gauges.window_records += c.gauges.window_records;
     gauges.window_capacity += c.gauges.window_capacity;
@@ -163,7 +167,16 @@ std::string RenderStatus(const GatewaySnapshot& s) {
                   {"items", store_items},
                   {"horizonSeconds",
                    store_evicted ? Seconds(s.tick - std::min<uint64_t>(since, s.tick)) : s.uptime_seconds}};
-  out["series"] = {{"derived", s.series.series}, {"ingested", s.ingested.series}};
+  json::object unpaired_spans;
+  for (size_t i = 0; i < graph.unpaired.size(); ++i)
+    unpaired_spans[correlate::UnpairedName(static_cast<correlate::Unpaired>(i))] = graph.unpaired[i];
+  out["graph"] = {
+      {"edges", graph.edges}, {"virtualEdges", graph.virtual_edges}, {"unpaired", std::move(unpaired_spans)}};
+  out["series"] = {{"derived", s.series.series},
+                   {"overflow", s.series.overflow_series},
+                   {"overflowSpans", s.series.overflow_spans},
+                   {"expired", s.series.expired_series},
+                   {"ingested", s.ingested.series}};
   out["lanes"] = std::move(lanes);
   return json::serialize(out);
 }

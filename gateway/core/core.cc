@@ -102,6 +102,7 @@ CoreSnapshot Core::Snapshot() {
   CoreSnapshot snapshot;
   snapshot.ledger = shard_.ledger();
   snapshot.stats = shard_.stats();
+  snapshot.graph = shard_.graph_stats();
   snapshot.gauges = shard_.gauges();
   for (const LaneOf& lane : lanes_) {
     snapshot.lanes.push_back({lane.sink, lane.lane->stats()});

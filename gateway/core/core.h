@@ -28,6 +28,7 @@ struct CoreSnapshot {
   std::vector<std::array<LedgerEntry, kSignals>> ledger;
   correlate::ShardStats stats;
   correlate::ShardGauges gauges;
+  correlate::ServiceGraph::Stats graph;
   std::vector<LaneView> lanes;
   size_t store_bytes = 0;
   size_t store_chunks = 0;

@@ -177,7 +177,9 @@ void Read(const Account& account, Readings& readings) {
 }
 
 void Read(const correlate::SeriesOwner::Stats& stats, Readings& readings) {
-  readings.Gauge("braid_series_derived_series", "Combinations of service, span name, kind and status.")
+  readings
+      .Gauge("braid_series_derived_series",
+             "Label sets that are counted apart: of spans, edges and resources.")
       .Add({}, stats.series);
   readings
       .Gauge("braid_series_overflow_series", "Of those, the ones that stand for combinations beyond the cap.")
@@ -189,6 +191,18 @@ void Read(const correlate::SeriesOwner::Stats& stats, Readings& readings) {
       .Add({}, stats.exemplars_refused);
   readings.Counter("braid_series_truncated_labels_total", "Series whose service or span name was cut.")
       .Add({}, stats.labels_truncated);
+  readings.Counter("braid_series_expired_total", "Series that ended because nothing counted in them.")
+      .Add({}, stats.expired_series);
+  readings
+      .Counter("braid_series_malformed_thresholds_total",
+               "Series of spans whose sampling threshold (ot=th) cannot be read; they weigh 1.")
+      .Add({}, stats.thresholds_malformed);
+  readings
+      .Counter("braid_series_coarsened_thresholds_total",
+               "Series whose sampling threshold was rounded, because there are too many different ones.")
+      .Add({}, stats.thresholds_coarsened);
+  readings.Counter("braid_series_merged_names_total", "Span names that templates stand for (metrics.names).")
+      .Add({}, stats.names_merged);
   readings.Gauge("braid_series_bytes", "Memory of the derived series.").Add({}, stats.bytes);
 }
 
