@@ -106,6 +106,7 @@ void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
     if (fresh) thresholds.push_back(birth.threshold);
     target.plane_threshold = at->second;
     target.series = Intern(key, created_ns);
+    target.live = true;
     if (map.size() <= birth.row) map.resize(birth.row + 1);
     map[birth.row] = target;
     ++series[target.series].refs;
@@ -161,6 +162,7 @@ void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
     plane_of(spill.row).natives[spill.window].Add(spill.bucket, 1);
   for (const uint32_t row : delta.deaths) {
     const uint32_t id = map[row].series;
+    map[row].live = false;
     if (--series[id].refs == 0) {
       ++expired_series;
       Remove(id);
@@ -319,9 +321,10 @@ void SeriesState::Advance(uint64_t tick) {
     known.insert(id);
   }
   for (auto& list : by_kind) list.shrink_to_fit();
-  // Targets of rows that have ended are not looked at until the next birth sets them.
   for (auto& map : targets) {
-    for (Target& target : map) target.series = target.series < moved.size() ? moved[target.series] : 0;
+    while (!map.empty() && !map.back().live) map.pop_back();
+    map.shrink_to_fit();
+    for (Target& target : map) target.series = target.live ? moved[target.series] : 0;
   }
   ::malloc_trim(0);
 }

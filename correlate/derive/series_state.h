@@ -138,6 +138,7 @@ class SeriesState {
     uint32_t series = 0;
     uint32_t plane_threshold = 0;  // index into thresholds
     bool failed = false;
+    bool live = false;
   };
   std::vector<std::vector<Target>> targets;
   std::vector<uint64_t> thresholds;

@@ -84,6 +84,17 @@ void StringPool::Release(uint32_t id) {
   free_.push_back(id);
 }
 
+void StringPool::Shrink() {
+  if (free_.size() * 2 < entries_.size()) return;
+  while (entries_.size() > 1 && entries_.back().refs == 0) entries_.pop_back();
+  entries_.shrink_to_fit();
+  std::erase_if(free_, [this](uint32_t id) { return id >= entries_.size(); });
+  // Lowest last, to be given again first.
+  std::sort(free_.begin(), free_.end(), std::greater<>());
+  free_.shrink_to_fit();
+  ids_.rehash(0);
+}
+
 // ---- Rows -------------------------------------------------------------------------------------------------
 
 SeriesTable::SeriesTable(const Options& options, const DeriveOptions& derive, uint64_t seed)
@@ -541,7 +552,9 @@ void SeriesTable::Sweep(uint64_t tick) {
     if (sweep_slot_ >= slots_.size()) {
       sweep_slot_ = 0;
       if (slots_.size() > kFirstSlots && used_slots_ * 8 < slots_.size()) {
-        Rehash(slots_.size() / 4);
+        size_t size = slots_.size();
+        while (size > kFirstSlots && used_slots_ * 8 < size) size /= 2;
+        Rehash(size);
         break;
       }
     }
@@ -603,6 +616,9 @@ void SeriesTable::Shrink() {
   free_rows_.shrink_to_fit();
   std::make_heap(free_rows_.begin(), free_rows_.end(), std::greater<>());
   bars_.Resize(end);
+  by_hash_.rehash(0);
+  nodes_by_hash_.rehash(0);
+  strings_.Shrink();
 }
 
 SeriesDeltaPtr SeriesTable::TakeDelta(uint64_t tick) {

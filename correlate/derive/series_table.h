@@ -34,6 +34,9 @@ class StringPool {
   void Retain(uint32_t id) { ++entries_[id].refs; }
   void Release(uint32_t id);
 
+  // Gives back what a burst took, as far as nobody holds a higher number.
+  void Shrink();
+
   // Lives until the last share goes.
   std::string_view operator[](uint32_t id) const { return entries_[id].text; }
   size_t bytes() const { return bytes_ + entries_.capacity() * sizeof(Entry); }

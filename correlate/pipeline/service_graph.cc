@@ -103,7 +103,9 @@ void ServiceGraph::Wait(Waiting child) {
 void ServiceGraph::PopWaiting(Unpaired reason) {
   const Waiting& oldest = waiting_.front();
   if (!oldest.done) {
-    ++stats_.unpaired[static_cast<size_t>(reason)];
+    // A call under an unknown span may well be under one of its own service.
+    if (oldest.link || Answers(oldest.kind) || reason == Unpaired::kEvicted)
+      ++stats_.unpaired[static_cast<size_t>(reason)];
     const size_t at = HeadOf(oldest.key);
     if (heads_[at].number == first_waiting_) EraseHead(at);
   }

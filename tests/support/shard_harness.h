@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "base/wire.h"
+#include "correlate/derive/series_owner.h"
 #include "correlate/pipeline/shard.h"
 #include "ingest/decode/decoder.h"
 #include "tests/support/otlp_builder.h"
+#include "tests/support/recording_writer.h"
 
 // Shards fed through the real decoder, without threads: what they send out is read back field by field.
 namespace braid::test {
@@ -96,13 +98,16 @@ class Collector : public correlate::ShardOutput {
     for (const auto& slot : delta->exemplars) {
       if (kinds[slot.row] == RowKind::kSpans) exemplars.push_back(slot.exemplar);
     }
+    if (owner != nullptr) owner->Merge(std::move(delta), shard);
   }
   void OnMetrics(SlicePtr slice) override { metric_points += slice->count; }
 
   std::vector<Left> left;
   std::vector<ChunkPtr> chunks;
   std::vector<correlate::Exemplar> exemplars;
-  std::vector<correlate::RowKind> kinds;  // by row
+  std::vector<correlate::RowKind> kinds;    // by row
+  correlate::SeriesOwner* owner = nullptr;  // gets what is counted
+  uint32_t shard = 0;
   uint64_t calls = 0;
   uint64_t metric_points = 0;
 
@@ -137,11 +142,17 @@ class ShardHarness {
         epoch_, batches_, slices_, slabs_, nullptr,
         ingest::Decoder::Options{.watch = std::make_shared<const WatchList>(options.derive->Watch()),
                                  .links = options.derive->graph.enabled});
+    derive_ = options.derive;
+    owner_ = std::make_unique<correlate::SeriesOwner>(
+        correlate::SeriesOwner::Options{.shards = shards, .expire_ticks = options.series.expire_ticks},
+        *derive_);
     for (uint32_t i = 0; i < shards; ++i) {
       options.shard = i;
       options.chunks.shard = i;
       options.epoch = epoch_;
       outputs_.push_back(std::make_unique<Collector>());
+      outputs_.back()->owner = owner_.get();
+      outputs_.back()->shard = i;
       shards_.push_back(std::make_unique<correlate::Shard>(options, slabs_, batches_, *outputs_.back()));
     }
   }
@@ -205,6 +216,17 @@ class ShardHarness {
   SlabPool& slabs() { return slabs_; }
   const Epoch& epoch() const { return epoch_; }
 
+  // The page of everything that was derived so far.
+  RecordingWriter Page() {
+    Pass(correlate::Shard::kSeriesTicks * kTickMs);
+    owner_->Flush();
+    RecordingWriter writer;
+    owner_->Write(writer);
+    EXPECT_EQ(writer.repeated, 0);
+    return writer;
+  }
+  correlate::SeriesOwner& owner() { return *owner_; }
+
   // What left, in order, of one signal.
   std::vector<Left> LeftOf(Signal signal, size_t i = 0) const {
     std::vector<Left> found;
@@ -228,6 +250,8 @@ class ShardHarness {
   SlicePool slices_;
   Epoch epoch_;
   std::unique_ptr<ingest::Decoder> decoder_;
+  std::shared_ptr<const correlate::DeriveOptions> derive_;
+  std::unique_ptr<correlate::SeriesOwner> owner_;
   std::vector<std::unique_ptr<Collector>> outputs_;
   std::vector<std::unique_ptr<correlate::Shard>> shards_;
   uint64_t sequence_ = 0;

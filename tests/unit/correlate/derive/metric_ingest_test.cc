@@ -10,7 +10,7 @@
 
 #include "ingest/decode/decoder.h"
 #include "otlp.pb.h"
-#include "tests/unit/correlate/derive/recording_writer.h"
+#include "tests/support/recording_writer.h"
 
 namespace braid::correlate {
 namespace {

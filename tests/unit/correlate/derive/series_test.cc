@@ -11,8 +11,8 @@
 
 #include "correlate/derive/series_owner.h"
 #include "correlate/derive/series_table.h"
+#include "tests/support/recording_writer.h"
 #include "tests/support/span_counter.h"
-#include "tests/unit/correlate/derive/recording_writer.h"
 
 namespace braid::correlate {
 namespace {

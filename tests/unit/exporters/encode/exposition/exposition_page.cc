@@ -27,7 +27,7 @@ void WriteDerived(ExpositionWriter& writer) {
   const correlate::DeriveOptions derive;
   correlate::SeriesOwner owner({.shards = 1}, derive);
   owner.Anchor(0, 1'700'000'000'000'000'000);
-  correlate::SeriesTable table({.max_series = 6}, derive, 1);
+  correlate::SeriesTable table({.max_series = 8}, derive, 1);
   test::SpanCounter counter;
   const std::vector<std::string> names = {"GET /", "a\"b",       "c\\d", "e\nf", "\xc3\xa9\xf0\x9f\x98\x80",
                                           "",      "overflowing"};
