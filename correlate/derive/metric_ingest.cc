@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -21,17 +22,36 @@ namespace {
 constexpr uint64_t kSweepTicks = 200;
 constexpr uint32_t kNoSeries = ~uint32_t{0};
 
+// Of an explicit histogram.
 struct Buckets {
   std::vector<double> bounds;
-  std::vector<uint64_t> counts;
+  std::vector<double> counts;
   double sum = 0;
   bool has_sum = false;
   std::vector<KeptExemplarPtr> exemplars;  // per bucket, or empty
 
   size_t bytes() const {
-    return sizeof *this + bounds.size() * sizeof(double) + counts.size() * sizeof(uint64_t) +
+    return sizeof *this + (bounds.size() + counts.size()) * sizeof(double) +
            exemplars.size() * sizeof(KeptExemplarPtr);
   }
+};
+
+// An exponential histogram.
+struct Native {
+  static constexpr size_t kMaxExemplars = 10;
+
+  NativeBuckets buckets;
+  double sum = 0;
+  bool has_sum = false;
+  std::vector<KeptExemplarPtr> exemplars;  // of a bucket each, the oldest first
+
+  size_t bytes() const {
+    return sizeof *this - sizeof buckets + buckets.bytes() + exemplars.capacity() * sizeof(KeptExemplarPtr);
+  }
+
+  // Keeps the latest exemplar of each bucket, and of the buckets those that had one last. False if one, be it
+  // this, is given up for the bound.
+  bool Offer(KeptExemplarPtr exemplar);
 };
 
 struct Quantiles {
@@ -50,7 +70,8 @@ struct Point {
   double value = 0;
   uint64_t created_ns = 0;
   KeptExemplarPtr exemplar;
-  std::shared_ptr<const Buckets> buckets;
+  std::shared_ptr<const Buckets> buckets;  // of a histogram this or `native`
+  std::shared_ptr<const Native> native;
   std::shared_ptr<const Quantiles> quantiles;
 };
 
@@ -84,13 +105,41 @@ size_t BytesOf(const Point& point) {
   size_t bytes = point.labels->size() + sizeof(std::string);
   if (point.exemplar) bytes += BytesOf(*point.exemplar);
   if (point.quantiles) bytes += point.quantiles->bytes();
-  if (point.buckets) {
-    bytes += point.buckets->bytes();
-    for (const KeptExemplarPtr& exemplar : point.buckets->exemplars) {
+  const auto add = [&](const auto& histogram) {
+    bytes += histogram.bytes();
+    for (const KeptExemplarPtr& exemplar : histogram.exemplars) {
       if (exemplar) bytes += BytesOf(*exemplar);
     }
-  }
+  };
+  if (point.buckets) add(*point.buckets);
+  if (point.native) add(*point.native);
   return bytes;
+}
+
+bool Native::Offer(KeptExemplarPtr exemplar) {
+  const auto bucket_of = [&](double value) {
+    const double magnitude = std::abs(value);
+    const int sign = magnitude <= buckets.zero_threshold || value == 0 ? 0 : value > 0 ? 1 : -1;
+    // Beyond all doubles there is no bucket; such a value goes with the last one.
+    const double finite = std::min(magnitude, std::numeric_limits<double>::max());
+    return std::pair(sign, sign == 0 ? 0 : NativeIndex(finite, buckets.schema));
+  };
+  const auto bucket = bucket_of(exemplar->value);
+  const auto same = std::find_if(exemplars.begin(), exemplars.end(), [&](const KeptExemplarPtr& other) {
+    return bucket_of(other->value) == bucket;
+  });
+  bool kept_all = true;
+  if (same != exemplars.end()) {
+    if ((*same)->time_ns > exemplar->time_ns) return true;
+    exemplars.erase(same);
+  } else if (exemplars.size() == kMaxExemplars) {
+    kept_all = false;
+    if (exemplars.front()->time_ns > exemplar->time_ns) return false;
+    exemplars.erase(exemplars.begin());
+  }
+  const auto later = [](uint64_t time_ns, const KeptExemplarPtr& other) { return time_ns < other->time_ns; };
+  exemplars.insert(std::upper_bound(exemplars.begin(), exemplars.end(), exemplar->time_ns, later), exemplar);
+  return kept_all;
 }
 
 // A series beside what it points to: its row, its place in the indexes, allocator overhead.
@@ -127,7 +176,7 @@ struct ByLabels {
 
 std::string_view NotExposedName(NotExposed reason) {
   switch (reason) {
-    case NotExposed::kExponential: return "exponential";
+    case NotExposed::kScale: return "scale";
     case NotExposed::kType: return "type_conflict";
     case NotExposed::kUnit: return "unit_conflict";
     case NotExposed::kName: return "name_conflict";
@@ -166,7 +215,10 @@ struct MetricIngest::State {
     return PointLabels(batch, item, point.attributes, type, options.max_value_bytes);
   }
   bool Update(Series* to, const ParsedMetric& metric, bool fresh);
+  bool IsPossible(const ParsedMetric& metric) const;
+  uint64_t StartOfDelta() const { return point.start_ns != 0 ? point.start_ns : point.time_ns; }
   void UpdateBuckets(Series* to, bool add);
+  void UpdateNative(Series* to, bool add);
   void Charge(Series* to);
   void Remove(uint32_t id);
   void DropIfEmpty(uint32_t family);
@@ -373,6 +425,14 @@ void MetricIngest::State::RefreshTarget(const Batch& batch, uint32_t index) {
 // ---- Points
 // -------------------------------------------------------------------------------------------------
 
+// Whether the value is one that its type can have: a counter none below 0, and nothing that is added up an
+// infinity or what is no number, which would stay for good.
+bool MetricIngest::State::IsPossible(const ParsedMetric& from) const {
+  if (from.data != kMetricSum) return true;
+  if (from.monotonic) return point.value >= 0 && std::isfinite(point.value);
+  return from.temporality != kDelta || std::isfinite(point.value);
+}
+
 void MetricIngest::State::UpdateBuckets(Series* to, bool add) {
   auto next = std::make_shared<Buckets>();
   next->bounds = point.bounds;
@@ -386,7 +446,7 @@ void MetricIngest::State::UpdateBuckets(Series* to, bool add) {
     next->sum += last->sum;
     next->has_sum &= last->has_sum;
   } else if (add) {
-    to->point.created_ns = point.start_ns;
+    to->point.created_ns = StartOfDelta();
   }
   if (same_bounds) next->exemplars = last->exemplars;
   for (const std::string_view message : point.exemplars) {
@@ -401,7 +461,34 @@ void MetricIngest::State::UpdateBuckets(Series* to, bool add) {
     KeptExemplarPtr& slot = next->exemplars[bucket];
     if (!slot || exemplar->time_ns >= slot->time_ns) slot = std::move(exemplar);
   }
+  to->point.native.reset();
   to->point.buckets = std::move(next);
+}
+
+void MetricIngest::State::UpdateNative(Series* to, bool add) {
+  auto next = std::make_shared<Native>();
+  next->buckets = point.native;
+  next->sum = point.sum;
+  next->has_sum = point.has_sum;
+  const Native* last = to->point.native.get();
+  if (add && last != nullptr) {
+    next->buckets.Add(last->buckets);
+    next->sum += last->sum;
+    next->has_sum &= last->has_sum;
+  } else if (add) {
+    to->point.created_ns = StartOfDelta();
+  }
+  next->exemplars.reserve(Native::kMaxExemplars);
+  if (last != nullptr) {
+    for (const KeptExemplarPtr& exemplar : last->exemplars) next->Offer(exemplar);
+  }
+  for (const std::string_view message : point.exemplars) {
+    KeptExemplarPtr exemplar = ParseExemplar(message);
+    if (!exemplar || !next->Offer(std::move(exemplar))) ++stats.exemplars_dropped;
+  }
+  next->exemplars.shrink_to_fit();
+  to->point.buckets.reset();
+  to->point.native = std::move(next);
 }
 
 // False, and counted, if the point changes nothing.
@@ -411,10 +498,17 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
     return false;
   }
   const bool delta = from.temporality == kDelta;
-  const uint64_t start_ns = point.start_ns != 0 || !delta ? point.start_ns : point.time_ns;
-  if (fresh || !delta) to->point.created_ns = start_ns;
+  if (fresh || !delta) to->point.created_ns = delta ? StartOfDelta() : point.start_ns;
   switch (from.type()) {
-    case MetricType::kHistogram: UpdateBuckets(to, delta && !fresh); break;
+    case MetricType::kHistogram:
+      // Once added, it would never be a number again.
+      if (delta && !std::isfinite(point.sum)) point.has_sum = false;
+      if (from.data == kMetricExponential) {
+        UpdateNative(to, delta && !fresh);
+      } else {
+        UpdateBuckets(to, delta && !fresh);
+      }
+      break;
     case MetricType::kSummary: {
       auto next = std::make_shared<Quantiles>();
       next->quantiles = point.quantiles;
@@ -442,7 +536,7 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
       break;
     case MetricType::kUnknown: break;  // OTLP has no such type
   }
-  to->time_ns = point.time_ns;
+  to->time_ns = std::max(to->time_ns, point.time_ns);
   to->tick = now;
   Charge(to);
   return true;
@@ -461,8 +555,8 @@ void MetricIngest::State::ApplyPoint(const Batch& batch, const Item& item, const
     if (id) Remove(*id);
     return;
   }
-  if (!point.has_value) {
-    Count(NotExposed::kBadPoint);
+  if (!point.has_value || !IsPossible(from)) {
+    Count(point.too_coarse ? NotExposed::kScale : NotExposed::kBadPoint);
     return;
   }
   if (!id) {
@@ -494,10 +588,7 @@ void MetricIngest::State::ApplyMetric(const Batch& batch, const Item& item) {
 
   std::optional<uint32_t> family;
   NotExposed why = NotExposed::kBadPoint;
-  const bool has_temporality = metric.data == kMetricSum || metric.data == kMetricHistogram;
-  if (metric.data == kMetricExponential) {
-    why = NotExposed::kExponential;
-  } else if (!has_temporality || metric.temporality == kDelta || metric.temporality == kCumulative) {
+  if (!metric.has_temporality() || metric.temporality == kDelta || metric.temporality == kCumulative) {
     if (metric.data != 0) family = FamilyFor(metric, &why);
   }
   for (const std::string_view part : metric.parts) {
@@ -557,7 +648,6 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
   std::vector<std::vector<Label>> extras;
   std::vector<ExemplarView> views;
   std::vector<const ExemplarView*> pointers;
-  std::vector<double> counts;
 
   const auto view_of = [](const KeptExemplar& exemplar, std::vector<Label>* storage) {
     storage->clear();
@@ -579,6 +669,8 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
       points.reserve(from.series.size());
       for (const uint32_t member : from.series) points.push_back(state_->series[member].point);
     }
+    // A page may have to keep the kinds of histogram apart.
+    std::stable_partition(points.begin(), points.end(), [](const Point& point) { return !point.native; });
     writer.Family({family.name, family.help, family.unit, family.type});
     for (const Point& point : points) {
       DecodeLabels(*point.labels, &labels);
@@ -591,11 +683,29 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
         }
         case MetricType::kGauge: writer.Gauge(labels, point.value); break;
         case MetricType::kHistogram: {
-          const Buckets& buckets = *point.buckets;
           HistogramView histogram;
+          if (point.native) {
+            const Native& kept = *point.native;
+            views.clear();
+            extras.resize(std::max(extras.size(), kept.exemplars.size()));
+            for (size_t i = 0; i < kept.exemplars.size(); ++i) {
+              views.push_back(view_of(*kept.exemplars[i], &extras[i]));
+            }
+            const NativeView native{.schema = kept.buckets.schema,
+                                    .zero_threshold = kept.buckets.zero_threshold,
+                                    .zero_count = kept.buckets.zero_count,
+                                    .positive = kept.buckets.positive,
+                                    .negative = kept.buckets.negative,
+                                    .exemplars = views};
+            histogram.sum = kept.sum;
+            histogram.has_sum = kept.has_sum;
+            histogram.native = &native;
+            writer.Histogram(labels, histogram, point.created_ns);
+            break;
+          }
+          const Buckets& buckets = *point.buckets;
           histogram.bounds = buckets.bounds;
-          counts.assign(buckets.counts.begin(), buckets.counts.end());
-          histogram.counts = counts;
+          histogram.counts = buckets.counts;
           histogram.sum = buckets.sum;
           histogram.has_sum = buckets.has_sum;
           const size_t slots = buckets.exemplars.size();

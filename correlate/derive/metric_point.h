@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "correlate/derive/metric_labels.h"
+#include "correlate/derive/native_histogram.h"
 #include "correlate/model/exposition.h"
 
 // OTLP metrics as read from the wire: one Metric, one of its data points, one exemplar. The bytes have been
@@ -46,40 +47,48 @@ struct ParsedMetric {
   MetricType type() const {
     switch (data) {
       case kMetricSum: return monotonic ? MetricType::kCounter : MetricType::kGauge;
-      case kMetricHistogram: return MetricType::kHistogram;
+      case kMetricHistogram:
+      case kMetricExponential: return MetricType::kHistogram;
       case kMetricSummary: return MetricType::kSummary;
       default: return MetricType::kGauge;
     }
   }
+  bool has_temporality() const {
+    return data == kMetricSum || data == kMetricHistogram || data == kMetricExponential;
+  }
 };
 void ParseMetric(std::string_view message, ParsedMetric* metric);
 
+// One data point of any type; what another type has is empty.
 struct ParsedPoint {
   std::vector<std::string_view> attributes;
   std::vector<std::string_view> exemplars;
   uint64_t start_ns = 0;
   uint64_t time_ns = 0;
   uint64_t flags = 0;
-  bool has_value = false;
+  bool has_value = false;   // and what there is fits together
+  bool too_coarse = false;  // an exponential histogram of a scale below the least schema
   double value = 0;
   uint64_t count = 0;
   bool has_sum = false;
   double sum = 0;
-  std::vector<uint64_t> counts;
+  std::vector<double> counts;
   std::vector<double> bounds;
   std::vector<double> quantiles;
   std::vector<double> values;
+  NativeBuckets native;  // of an exponential histogram, within its Limit()
 
   void Clear() {
     attributes.clear();
     exemplars.clear();
     start_ns = time_ns = flags = count = 0;
-    has_value = has_sum = false;
+    has_value = too_coarse = has_sum = false;
     value = sum = 0;
     counts.clear();
     bounds.clear();
     quantiles.clear();
     values.clear();
+    native.Clear();
   }
 };
 void ParsePoint(const ParsedMetric& metric, std::string_view message, ParsedPoint* point);
