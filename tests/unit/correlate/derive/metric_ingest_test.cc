@@ -519,6 +519,9 @@ TEST_F(MetricIngestTest, AFamilyMayHoldBothKindsOfHistogram) {
   EXPECT_THAT(Exponential().counts, IsEmpty());
   EXPECT_EQ(Exponential().zero_count, 1);
   EXPECT_EQ(Exponential().created_ns, 6u);
+  explicit_histogram("start_time_unix_nano: 8 time_unix_nano: 9 bucket_counts: [3, 3] explicit_bounds: 5");
+  EXPECT_THAT(Exponential().counts, ElementsAre(3, 3));
+  EXPECT_EQ(Exponential().created_ns, 8u);
 }
 
 // Scenario: delta sums with a gap between points, a monotonic one and one that is not; and a point without a
