@@ -40,13 +40,19 @@ struct Buckets {
 struct Native {
   static constexpr size_t kMaxExemplars = 10;
 
+  struct Slot {
+    int sign = 0;  // 0: the zero bucket
+    int32_t index = 0;
+    KeptExemplarPtr exemplar;
+  };
+
   NativeBuckets buckets;
   double sum = 0;
   bool has_sum = false;
-  std::vector<KeptExemplarPtr> exemplars;  // of a bucket each, the oldest first
+  std::vector<Slot> exemplars;  // of a bucket each, the oldest first
 
   size_t bytes() const {
-    return sizeof *this - sizeof buckets + buckets.bytes() + exemplars.capacity() * sizeof(KeptExemplarPtr);
+    return sizeof *this - sizeof buckets + buckets.bytes() + exemplars.capacity() * sizeof(Slot);
   }
 
   // Keeps the latest exemplar of each bucket, and of the buckets those that had one last. False if one, be it
@@ -105,40 +111,43 @@ size_t BytesOf(const Point& point) {
   size_t bytes = point.labels->size() + sizeof(std::string);
   if (point.exemplar) bytes += BytesOf(*point.exemplar);
   if (point.quantiles) bytes += point.quantiles->bytes();
-  const auto add = [&](const auto& histogram) {
-    bytes += histogram.bytes();
-    for (const KeptExemplarPtr& exemplar : histogram.exemplars) {
+  if (point.buckets) {
+    bytes += point.buckets->bytes();
+    for (const KeptExemplarPtr& exemplar : point.buckets->exemplars) {
       if (exemplar) bytes += BytesOf(*exemplar);
     }
-  };
-  if (point.buckets) add(*point.buckets);
-  if (point.native) add(*point.native);
+  }
+  if (point.native) {
+    bytes += point.native->bytes();
+    for (const Native::Slot& slot : point.native->exemplars) bytes += BytesOf(*slot.exemplar);
+  }
   return bytes;
 }
 
 bool Native::Offer(KeptExemplarPtr exemplar) {
-  const auto bucket_of = [&](double value) {
-    const double magnitude = std::abs(value);
-    const int sign = magnitude <= buckets.zero_threshold || value == 0 ? 0 : value > 0 ? 1 : -1;
+  Slot slot;
+  const double value = exemplar->value;
+  if (value != 0 && std::abs(value) > buckets.zero_threshold) {
+    slot.sign = value > 0 ? 1 : -1;
     // Beyond all doubles there is no bucket; such a value goes with the last one.
-    const double finite = std::min(magnitude, std::numeric_limits<double>::max());
-    return std::pair(sign, sign == 0 ? 0 : NativeIndex(finite, buckets.schema));
-  };
-  const auto bucket = bucket_of(exemplar->value);
-  const auto same = std::find_if(exemplars.begin(), exemplars.end(), [&](const KeptExemplarPtr& other) {
-    return bucket_of(other->value) == bucket;
+    slot.index = NativeIndex(std::min(std::abs(value), std::numeric_limits<double>::max()), buckets.schema);
+  }
+  const uint64_t time_ns = exemplar->time_ns;
+  slot.exemplar = std::move(exemplar);
+  const auto same = std::find_if(exemplars.begin(), exemplars.end(), [&](const Slot& other) {
+    return other.sign == slot.sign && other.index == slot.index;
   });
   bool kept_all = true;
   if (same != exemplars.end()) {
-    if ((*same)->time_ns > exemplar->time_ns) return true;
+    if (same->exemplar->time_ns > time_ns) return true;
     exemplars.erase(same);
   } else if (exemplars.size() == kMaxExemplars) {
     kept_all = false;
-    if (exemplars.front()->time_ns > exemplar->time_ns) return false;
+    if (exemplars.front().exemplar->time_ns > time_ns) return false;
     exemplars.erase(exemplars.begin());
   }
-  const auto later = [](uint64_t time_ns, const KeptExemplarPtr& other) { return time_ns < other->time_ns; };
-  exemplars.insert(std::upper_bound(exemplars.begin(), exemplars.end(), exemplar->time_ns, later), exemplar);
+  const auto later = [](uint64_t time, const Slot& other) { return time < other.exemplar->time_ns; };
+  exemplars.insert(std::upper_bound(exemplars.begin(), exemplars.end(), time_ns, later), std::move(slot));
   return kept_all;
 }
 
@@ -480,7 +489,7 @@ void MetricIngest::State::UpdateNative(Series* to, bool add) {
   }
   next->exemplars.reserve(Native::kMaxExemplars);
   if (last != nullptr) {
-    for (const KeptExemplarPtr& exemplar : last->exemplars) next->Offer(exemplar);
+    for (const Native::Slot& slot : last->exemplars) next->Offer(slot.exemplar);
   }
   for (const std::string_view message : point.exemplars) {
     KeptExemplarPtr exemplar = ParseExemplar(message);
@@ -689,7 +698,7 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
             views.clear();
             extras.resize(std::max(extras.size(), kept.exemplars.size()));
             for (size_t i = 0; i < kept.exemplars.size(); ++i) {
-              views.push_back(view_of(*kept.exemplars[i], &extras[i]));
+              views.push_back(view_of(*kept.exemplars[i].exemplar, &extras[i]));
             }
             const NativeView native{.schema = kept.buckets.schema,
                                     .zero_threshold = kept.buckets.zero_threshold,

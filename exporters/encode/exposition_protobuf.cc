@@ -185,8 +185,8 @@ class ProtobufWriter final : public PageWriter {
     bucket_.clear();
     int32_t next = 0;  // the index after the run before
     int64_t last = 0;
-    for (size_t begin = 0, end = 0; begin < buckets.size(); begin = end) {
-      while (++end < buckets.size() && buckets[end].index == buckets[end - 1].index + 1) continue;
+    for (size_t begin = 0, end = 1; begin < buckets.size(); begin = end++) {
+      while (end < buckets.size() && buckets[end].index == buckets[end - 1].index + 1) ++end;
       Span(fields.span, buckets[begin].index - next, end - begin);
       next = buckets[end - 1].index + 1;
     }
