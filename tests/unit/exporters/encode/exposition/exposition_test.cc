@@ -274,6 +274,30 @@ TEST_F(ExpositionTest, NativeProtobuf) {
   EXPECT_EQ(both.exemplars_size(), 0);
 }
 
+// Scenario: native histograms of random fractions, whose sums round.
+// Guarantees: the count is never below what Prometheus adds up of the buckets, for which it would refuse the
+// page.
+TEST_F(ExpositionTest, CountsOfFractionsCoverTheirBuckets) {
+  std::mt19937_64 random(6);
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<NativeBucket> sides[2];
+    double sums[2] = {0, 0};
+    for (size_t side = 0; side < 2; ++side) {
+      for (int i = 0; i < 8; ++i) {
+        sides[side].push_back({i, static_cast<double>(random() % 1000 + 1) / 10});
+        sums[side] += sides[side].back().count;
+      }
+    }
+    const NativeView native{
+        .zero_count = static_cast<double>(random() % 2) / 10, .positive = sides[0], .negative = sides[1]};
+    Start(ExpositionFormat::kProtobuf);
+    writer_->Family({"h", "", "", MetricType::kHistogram});
+    writer_->Histogram({}, {.native = &native}, 0);
+    const auto families = Families();
+    ASSERT_GE(families[0].metric(0).histogram().sample_count_float(), sums[1] + sums[0]) << round;
+  }
+}
+
 // Scenario: a family of classic and native histograms, in turns; a classic one of fractions.
 // Guarantees: each run of one kind is a message of its own, of the same name and type: Prometheus 2 takes a
 // message for what its first histogram is. A fraction is there rounded too, for readers that know none.

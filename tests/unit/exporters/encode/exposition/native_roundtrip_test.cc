@@ -14,6 +14,7 @@
 #include "exporters/encode/exposition.h"
 #include "ingest/decode/decoder.h"
 #include "otlp.pb.h"
+#include "tests/support/otlp/samples.h"
 
 namespace braid {
 namespace {
@@ -90,28 +91,44 @@ Scraped Read(const scrape::Histogram& histogram) {
 
 class NativeRoundtripTest : public testing::Test {
  protected:
-  void Send(const oracle::ExportMetricsServiceRequest& request) {
-    const std::string bytes = request.SerializeAsString();
-    Slab body = slabs_.Take(bytes.size());
-    body.Append(bytes);
-    Result<ingest::Submission> submission = decoder_.Decode(Signal::kMetrics, std::move(body), 0);
-    ASSERT_TRUE(submission.ok()) << submission.status().ToString();
+  // False if decode refuses it all.
+  bool Send(const std::string& request) {
+    Result<ingest::Submission> submission =
+        decoder_.Decode(Signal::kMetrics, test::ToSlab(slabs_, request), 0);
+    if (!submission.ok()) return false;
+    if (submission->slices.empty() || submission->slices[0] == nullptr) return true;
     const Slice& slice = *submission->slices[0];
     ingest_->Apply(slice.batch ? slice.batch : submission->batch, slice.items);
+    return true;
   }
 
-  Scraped Scrape() {
+  // The page's families. Whatever came, nothing of it may be what a page has to refuse.
+  std::vector<scrape::MetricFamily> Page() {
     const auto writer = exporters::PageWriter::New(exporters::ExpositionFormat::kProtobuf);
     ingest_->Write(*writer);
     writer->Finish();
+    EXPECT_EQ(writer->stats().skipped_total(), 0u);
     std::string page;
     for (const std::string& chunk : writer->TakeChunks()) page += chunk;
     google::protobuf::io::ArrayInputStream in(page.data(), static_cast<int>(page.size()));
-    scrape::MetricFamily family;
-    EXPECT_TRUE(google::protobuf::util::ParseDelimitedFromZeroCopyStream(&family, &in, nullptr));
-    EXPECT_EQ(family.name(), "size_bytes");
-    EXPECT_EQ(family.metric_size(), 1);
-    return Read(family.metric(0).histogram());
+    std::vector<scrape::MetricFamily> families;
+    for (;;) {
+      bool clean = false;
+      scrape::MetricFamily family;
+      if (!google::protobuf::util::ParseDelimitedFromZeroCopyStream(&family, &in, &clean)) {
+        EXPECT_TRUE(clean);
+        return families;
+      }
+      families.push_back(family);
+    }
+  }
+
+  Scraped Scrape() {
+    const std::vector<scrape::MetricFamily> families = Page();
+    EXPECT_EQ(families.size(), 1u);
+    EXPECT_EQ(families[0].name(), "size_bytes");
+    EXPECT_EQ(families[0].metric_size(), 1);
+    return Read(families[0].metric(0).histogram());
   }
 
   SlabPool slabs_{SlabPool::Options{}};
@@ -152,7 +169,7 @@ TEST_F(NativeRoundtripTest, EveryObservationIsInItsBucket) {
       // A scale that gives a sender's 160 buckets or fewer more often than not.
       const int scale = static_cast<int>(random() % (random() % 4 == 0 ? 16 : 8)) - 4;
       Observe(values, scale, random() % 3 == 0 ? static_cast<double>(random() % 100) / 64 : 0, point);
-      Send(request);
+      ASSERT_TRUE(Send(request.SerializeAsString()));
       all.insert(all.end(), values.begin(), values.end());
     }
     const Scraped scraped = Scrape();
@@ -183,6 +200,95 @@ TEST_F(NativeRoundtripTest, EveryObservationIsInItsBucket) {
     EXPECT_EQ(counted, static_cast<double>(all.size()));
     if (HasFailure()) FAIL() << "round " << round;
   }
+}
+
+// What Prometheus 2.42 checks of a native histogram before it takes the page (tsdb/head_append.go), and by
+// what it tells one from a classic one.
+void ExpectPrometheusTakes(const scrape::Histogram& histogram) {
+  const bool floats = histogram.sample_count_float() > 0 || histogram.zero_count_float() > 0;
+  double in_buckets = 0;
+  const auto side = [&](const auto& spans, const auto& deltas, const auto& counts) {
+    int length = 0;
+    for (int i = 0; i < spans.size(); ++i) {
+      EXPECT_TRUE(i == 0 || spans.Get(i).offset() >= 0);
+      length += static_cast<int>(spans.Get(i).length());
+    }
+    EXPECT_EQ(length, floats ? counts.size() : deltas.size());
+    double sum = 0;
+    int64_t count = 0;
+    for (const int64_t delta : deltas) {
+      count += delta;
+      EXPECT_GE(count, 0);
+      sum += static_cast<double>(count);
+    }
+    for (const double one : counts) {
+      EXPECT_GE(one, 0);
+      sum += one;
+    }
+    in_buckets += sum;
+  };
+  side(histogram.negative_span(), histogram.negative_delta(), histogram.negative_count());
+  side(histogram.positive_span(), histogram.positive_delta(), histogram.positive_count());
+  EXPECT_LE(in_buckets,
+            floats ? histogram.sample_count_float() : static_cast<double>(histogram.sample_count()));
+  EXPECT_GT(histogram.zero_threshold(), 0);
+  EXPECT_GE(histogram.schema(), -4);
+  EXPECT_LE(histogram.schema(), 8);
+}
+
+// Scenario: requests with histograms of both kinds, in both temporalities, under a few names, many of them
+// with random edits of their bytes. Guarantees: whatever gets in, the page has nothing to refuse in it, and
+// each native histogram on it is one that Prometheus takes; every point is either taken or counted.
+TEST_F(NativeRoundtripTest, HostilePointsHarmNoPage) {
+  std::mt19937_64 random(12);
+  ingest_ = std::make_unique<correlate::MetricIngest>(correlate::MetricIngest::Options{.target_info = false});
+  int natives = 0;
+  int accepted = 0;
+  for (int round = 0; round < 4000; ++round) {
+    oracle::ExportMetricsServiceRequest request;
+    auto* scope = request.add_resource_metrics()->add_scope_metrics();
+    for (int i = 0; i < 3; ++i) {
+      auto* metric = scope->add_metrics();
+      metric->set_name(std::string(1, static_cast<char>('a' + random() % 4)));
+      const auto temporality =
+          random() % 2 ? oracle::AGGREGATION_TEMPORALITY_DELTA : oracle::AGGREGATION_TEMPORALITY_CUMULATIVE;
+      if (random() % 4 == 0) {
+        metric->mutable_histogram()->set_aggregation_temporality(temporality);
+        auto* point = metric->mutable_histogram()->add_data_points();
+        point->set_time_unix_nano(static_cast<uint64_t>(round) * 3 + static_cast<uint64_t>(i) + 1);
+        point->add_bucket_counts(random() % 9);
+        continue;
+      }
+      metric->mutable_exponential_histogram()->set_aggregation_temporality(temporality);
+      auto* point = metric->mutable_exponential_histogram()->add_data_points();
+      point->set_time_unix_nano(static_cast<uint64_t>(round) * 3 + static_cast<uint64_t>(i) + 1);
+      std::vector<double> values;
+      for (uint64_t n = random() % 20; n > 0; --n) {
+        values.push_back(std::ldexp(random() % 3 ? 1.5 : -1.25, static_cast<int>(random() % 40) - 20));
+      }
+      Observe(values, static_cast<int>(random() % 10) - 4, random() % 4 ? 0 : 0.125, point);
+      if (random() % 8 == 0) {  // counts beyond what whole doubles hold
+        const uint64_t many = random() >> (random() % 20);
+        point->set_zero_count(many);
+        point->set_count(many + (values.empty() ? 0 : values.size()));
+      }
+    }
+    std::string bytes = request.SerializeAsString();
+    if (random() % 2 == 0) test::Mutate(&bytes, random);
+    accepted += Send(bytes);
+    if (round % 20 != 0) continue;
+    for (const scrape::MetricFamily& family : Page()) {
+      for (const scrape::Metric& metric : family.metric()) {
+        if (metric.histogram().bucket_size() != 0 || !metric.has_histogram()) continue;
+        ExpectPrometheusTakes(metric.histogram());
+        ++natives;
+      }
+    }
+    if (HasFailure()) FAIL() << "round " << round;
+  }
+  EXPECT_GT(natives, 200);
+  EXPECT_GT(accepted, 2000);
+  EXPECT_GT(ingest_->stats().not_exposed[static_cast<size_t>(correlate::NotExposed::kBadPoint)], 100u);
 }
 
 }  // namespace
