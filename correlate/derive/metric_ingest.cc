@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/wire.h"
+#include "correlate/derive/any_value.h"
 #include "correlate/derive/metric_labels.h"
 #include "correlate/derive/metric_names.h"
 #include "correlate/derive/metric_point.h"
@@ -302,7 +303,7 @@ std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, Metric
   Family& family = families[id];
   family.name = std::move(name.name);
   family.unit = std::move(name.unit);
-  family.help = CutValue(help, options.max_value_bytes);
+  family.help = CutToCharacter(help, options.max_value_bytes);
   family.type = type;
   family.live = true;
   ++stats.families;

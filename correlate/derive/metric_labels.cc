@@ -1,116 +1,19 @@
 #include "correlate/derive/metric_labels.h"
 
 #include <algorithm>
-#include <bit>
-#include <charconv>
 #include <cstring>
 #include <tuple>
 
 #include "base/wire.h"
+#include "correlate/derive/any_value.h"
 #include "correlate/derive/metric_names.h"
 
 namespace braid::correlate {
 namespace {
 
-// Field numbers of opentelemetry/proto/{common,resource,metrics}/v1.
-constexpr uint32_t kKey = 1, kAnyValue = 2;
-constexpr uint32_t kAnyString = 1, kAnyBool = 2, kAnyInt = 3, kAnyDouble = 4, kAnyArray = 5, kAnyKvlist = 6,
-                   kAnyBytes = 7;
+// Field numbers of opentelemetry/proto/{resource,metrics}/v1.
 constexpr uint32_t kResourceMetricsResource = 1, kResourceAttributes = 1;
 constexpr uint32_t kScopeMetricsScope = 1, kScopeName = 1, kScopeVersion = 2;
-
-template <typename T>
-void AppendDigits(std::string* out, T value) {
-  char digits[32];
-  const auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
-  out->append(digits, end);
-}
-
-void AppendBase64(std::string* out, std::string_view bytes) {
-  static constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const auto at = [&](size_t k) {
-      return k < bytes.size() ? static_cast<uint32_t>(static_cast<unsigned char>(bytes[k])) : 0u;
-    };
-    const uint32_t word = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
-    *out += kDigits[word >> 18];
-    *out += kDigits[word >> 12 & 63];
-    *out += i + 1 < bytes.size() ? kDigits[word >> 6 & 63] : '=';
-    *out += i + 2 < bytes.size() ? kDigits[word & 63] : '=';
-  }
-}
-
-void AppendJsonString(std::string* out, std::string_view text) {
-  static constexpr std::string_view kHex = "0123456789abcdef";
-  *out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      (*out += '\\') += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      (out->append("\\u00") += kHex[static_cast<size_t>(c) >> 4]) += kHex[static_cast<size_t>(c) & 15];
-    } else {
-      *out += c;
-    }
-  }
-  *out += '"';
-}
-
-// Scalars plainly; arrays and maps as JSON, and strings in them quoted. Nesting is bounded by what decode
-// lets through (32 levels).
-void AppendAnyValue(std::string* out, std::string_view any, bool json) {
-  wire::Field last;
-  for (wire::Cursor c(any); c.Next();) last = c.field();  // of a oneof the last member counts
-  switch (last.number) {
-    case kAnyString:
-      if (json) {
-        AppendJsonString(out, last.bytes);
-      } else {
-        out->append(last.bytes);
-      }
-      return;
-    case kAnyBool: out->append(last.scalar != 0 ? "true" : "false"); return;
-    case kAnyInt: AppendDigits(out, static_cast<int64_t>(last.scalar)); return;
-    case kAnyDouble: AppendDigits(out, std::bit_cast<double>(last.scalar)); return;
-    case kAnyBytes:
-      if (json) *out += '"';
-      AppendBase64(out, last.bytes);
-      if (json) *out += '"';
-      return;
-    case kAnyArray: {
-      *out += '[';
-      bool first = true;
-      for (wire::Cursor c(last.bytes); c.Next();) {
-        if (c.field().number != 1) continue;
-        if (!std::exchange(first, false)) *out += ',';
-        AppendAnyValue(out, c.field().bytes, true);
-      }
-      *out += ']';
-      return;
-    }
-    case kAnyKvlist: {
-      *out += '{';
-      bool first = true;
-      for (wire::Cursor c(last.bytes); c.Next();) {
-        if (c.field().number != 1) continue;
-        if (!std::exchange(first, false)) *out += ',';
-        std::string_view key, value;
-        for (wire::Cursor kv(c.field().bytes); kv.Next();) {
-          if (kv.field().number == kKey) key = kv.field().bytes;
-          if (kv.field().number == kAnyValue) value = kv.field().bytes;
-        }
-        AppendJsonString(out, key);
-        *out += ':';
-        AppendAnyValue(out, value, true);
-      }
-      *out += '}';
-      return;
-    }
-    default:
-      if (json) out->append("null");
-      return;
-  }
-}
 
 void AppendSized(std::string* out, std::string_view text) {
   const uint32_t size = static_cast<uint32_t>(text.size());
@@ -128,22 +31,11 @@ std::string_view TakeSized(std::string_view* in) {
 
 }  // namespace
 
-std::string_view CutValue(std::string_view value, size_t max) {
-  if (value.size() <= max) return value;
-  size_t end = max;
-  while (end > 0 && (static_cast<unsigned char>(value[end]) & 0xc0) == 0x80) --end;
-  return value.substr(0, end);
-}
-
 Attribute ReadAttribute(std::string_view key_value, size_t max_value_bytes) {
-  Attribute attribute;
-  std::string_view value;
-  for (wire::Cursor c(key_value); c.Next();) {
-    if (c.field().number == kKey) attribute.key = c.field().bytes;
-    if (c.field().number == kAnyValue) value = c.field().bytes;
-  }
-  AppendAnyValue(&attribute.value, value, false);
-  attribute.value.resize(CutValue(attribute.value, max_value_bytes).size());
+  const KeyValueView read = ReadKeyValue(key_value);
+  Attribute attribute{std::string(read.key), {}};
+  AppendAnyValue(&attribute.value, read.any_value);
+  attribute.value.resize(CutToCharacter(attribute.value, max_value_bytes).size());
   return attribute;
 }
 
@@ -247,7 +139,7 @@ std::string PointLabels(const Batch& batch, const Item& item, std::span<const st
     for (wire::Cursor c(batch.bytes(batch.ranges[group.first_range + i])); c.Next();) {
       if (c.field().number != kScopeMetricsScope) continue;
       for (wire::Cursor s(c.field().bytes); s.Next();) {
-        const std::string_view value = CutValue(s.field().bytes, max_value_bytes);
+        const std::string_view value = CutToCharacter(s.field().bytes, max_value_bytes);
         if (s.field().number == kScopeName) SetLabel(&labels, "otel_scope_name", value);
         if (s.field().number == kScopeVersion) SetLabel(&labels, "otel_scope_version", value);
       }

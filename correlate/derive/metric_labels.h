@@ -15,12 +15,9 @@
 // of these are functions of their arguments; the bytes they read have been validated by decode.
 namespace braid::correlate {
 
-// `value` cut to `max` bytes, at a character boundary.
-std::string_view CutValue(std::string_view value, size_t max);
-
 struct Attribute {
   std::string key;    // as sent
-  std::string value;  // scalars plainly, arrays and maps as JSON
+  std::string value;  // as AppendAnyValue has it, cut
 };
 Attribute ReadAttribute(std::string_view key_value, size_t max_value_bytes);
 
