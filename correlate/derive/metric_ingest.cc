@@ -503,11 +503,14 @@ void MetricIngest::State::UpdateNative(Series* to, bool add) {
 
 // False, and counted, if the point changes nothing.
 bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fresh) {
-  if (!fresh && point.time_ns != 0 && point.time_ns <= to->time_ns) {
+  const bool delta = from.temporality == kDelta;
+  const bool late = point.time_ns != 0 && point.time_ns <= to->time_ns;
+  // What was counted from before the total began is no part of it: the start time would be wrong.
+  const bool older = delta && point.start_ns != 0 && point.start_ns < to->point.created_ns;
+  if (!fresh && (late || older)) {
     Count(NotExposed::kOutOfOrder);
     return false;
   }
-  const bool delta = from.temporality == kDelta;
   if (fresh || !delta) to->point.created_ns = delta ? StartOfDelta() : point.start_ns;
   switch (from.type()) {
     case MetricType::kHistogram:

@@ -25,7 +25,7 @@ enum class NotExposed : uint8_t {
   kBadName,     // nothing of its name is left as a metric name
   kBadPoint,    // no value or one a counter cannot have, no temporality, buckets that contradict bounds or
                 // count
-  kOutOfOrder,  // not newer than what is known of its series
+  kOutOfOrder,  // not newer than what is known of its series, or a delta from before its total began
   kCap,         // max_series, max_bytes or max_labels
 };
 constexpr int kNotExposedReasons = 9;

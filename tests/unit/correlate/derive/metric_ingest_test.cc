@@ -524,10 +524,10 @@ TEST_F(MetricIngestTest, AFamilyMayHoldBothKindsOfHistogram) {
   EXPECT_EQ(Exponential().created_ns, 8u);
 }
 
-// Scenario: delta sums with a gap between points, a monotonic one and one that is not; and a point without a
-// start time.
-// Guarantees: the totals go on, and keep their first start time; without one it is the time of the first
-// point.
+// Scenario: delta sums with a gap between points, a monotonic one and one that is not; a point without a
+// start time; and one that began before the first did, from a second sender. Guarantees: the totals go on,
+// and keep their first start time; without one it is the time of the first point. What began before that is
+// refused and counted.
 TEST_F(MetricIngestTest, DeltasGoOnOverGaps) {
   const auto send = [this](const char* monotonic, int start, int time, int value) {
     SendMetric(std::string("name: \"n\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA ") +
@@ -538,6 +538,10 @@ TEST_F(MetricIngestTest, DeltasGoOnOverGaps) {
   send("is_monotonic: true", 90, 100, 500);
   EXPECT_EQ(Page().points.at(std::string("n") + kLabels).value, 505);
   EXPECT_EQ(Page().points.at(std::string("n") + kLabels).created_ns, 10u);
+  send("is_monotonic: true", 9, 110, 7);
+  send("is_monotonic: true", 10, 120, 1);
+  EXPECT_EQ(Page().points.at(std::string("n") + kLabels).value, 506);
+  EXPECT_EQ(NotExposedBy(NotExposed::kOutOfOrder), 1u);
   Start({});
   send("", 1, 10, 5);
   send("", 90, 100, -2);
