@@ -5,264 +5,60 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <bit>
-#include <charconv>
 #include <cmath>
-#include <cstring>
+#include <limits>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include "base/wire.h"
+#include "correlate/derive/any_value.h"
+#include "correlate/derive/metric_labels.h"
 #include "correlate/derive/metric_names.h"
+#include "correlate/derive/metric_point.h"
 #include "correlate/model/epoch.h"
 
 namespace braid::correlate {
 namespace {
 
-// Field numbers of opentelemetry/proto/{common,resource,metrics}/v1.
-constexpr uint32_t kKey = 1, kAnyValue = 2;
-constexpr uint32_t kAnyString = 1, kAnyBool = 2, kAnyInt = 3, kAnyDouble = 4, kAnyArray = 5, kAnyKvlist = 6,
-                   kAnyBytes = 7;
-constexpr uint32_t kResourceMetricsResource = 1, kResourceAttributes = 1;
-constexpr uint32_t kScopeMetricsScope = 1, kScopeName = 1, kScopeVersion = 2;
-constexpr uint32_t kMetricName = 1, kMetricDescription = 2, kMetricUnit = 3, kMetricGauge = 5, kMetricSum = 7,
-                   kMetricHistogram = 9, kMetricExponential = 10, kMetricSummary = 11;
-constexpr uint32_t kDataPoints = 1, kTemporality = 2, kMonotonic = 3;
-constexpr uint64_t kDelta = 1, kCumulative = 2;
-constexpr uint64_t kNoRecordedValue = 1;
-
 constexpr uint64_t kSweepTicks = 200;
 constexpr uint32_t kNoSeries = ~uint32_t{0};
-constexpr size_t kMaxExtraBytes = 512;  // of an exemplar's filtered attributes; a page shows 128 characters
 
-double AsDouble(uint64_t bits) { return std::bit_cast<double>(bits); }
-double AsInt(uint64_t bits) { return static_cast<double>(static_cast<int64_t>(bits)); }
-
-std::string_view CutValue(std::string_view value, size_t max) {
-  if (value.size() <= max) return value;
-  size_t end = max;
-  while (end > 0 && (static_cast<unsigned char>(value[end]) & 0xc0) == 0x80) --end;
-  return value.substr(0, end);
-}
-
-// ---- Attribute values as label values ----------------------------------------------------------------
-
-template <typename T>
-void AppendDigits(std::string* out, T value) {
-  char digits[32];
-  const auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
-  out->append(digits, end);
-}
-
-void AppendBase64(std::string* out, std::string_view bytes) {
-  static constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const auto at = [&](size_t k) {
-      return k < bytes.size() ? static_cast<uint32_t>(static_cast<unsigned char>(bytes[k])) : 0u;
-    };
-    const uint32_t word = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
-    *out += kDigits[word >> 18];
-    *out += kDigits[word >> 12 & 63];
-    *out += i + 1 < bytes.size() ? kDigits[word >> 6 & 63] : '=';
-    *out += i + 2 < bytes.size() ? kDigits[word & 63] : '=';
-  }
-}
-
-void AppendJsonString(std::string* out, std::string_view text) {
-  static constexpr std::string_view kHex = "0123456789abcdef";
-  *out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      (*out += '\\') += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      (out->append("\\u00") += kHex[static_cast<size_t>(c) >> 4]) += kHex[static_cast<size_t>(c) & 15];
-    } else {
-      *out += c;
-    }
-  }
-  *out += '"';
-}
-
-// Scalars plainly; arrays and maps as JSON, and strings in them quoted. Nesting is bounded by what decode
-// lets through (32 levels).
-void AppendAnyValue(std::string* out, std::string_view any, bool json) {
-  wire::Field last;
-  for (wire::Cursor c(any); c.Next();) last = c.field();  // of a oneof the last member counts
-  switch (last.number) {
-    case kAnyString:
-      if (json) {
-        AppendJsonString(out, last.bytes);
-      } else {
-        out->append(last.bytes);
-      }
-      return;
-    case kAnyBool: out->append(last.scalar != 0 ? "true" : "false"); return;
-    case kAnyInt: AppendDigits(out, static_cast<int64_t>(last.scalar)); return;
-    case kAnyDouble: AppendDigits(out, AsDouble(last.scalar)); return;
-    case kAnyBytes:
-      if (json) *out += '"';
-      AppendBase64(out, last.bytes);
-      if (json) *out += '"';
-      return;
-    case kAnyArray: {
-      *out += '[';
-      bool first = true;
-      for (wire::Cursor c(last.bytes); c.Next();) {
-        if (c.field().number != 1) continue;
-        if (!std::exchange(first, false)) *out += ',';
-        AppendAnyValue(out, c.field().bytes, true);
-      }
-      *out += ']';
-      return;
-    }
-    case kAnyKvlist: {
-      *out += '{';
-      bool first = true;
-      for (wire::Cursor c(last.bytes); c.Next();) {
-        if (c.field().number != 1) continue;
-        if (!std::exchange(first, false)) *out += ',';
-        std::string_view key, value;
-        for (wire::Cursor kv(c.field().bytes); kv.Next();) {
-          if (kv.field().number == kKey) key = kv.field().bytes;
-          if (kv.field().number == kAnyValue) value = kv.field().bytes;
-        }
-        AppendJsonString(out, key);
-        *out += ':';
-        AppendAnyValue(out, value, true);
-      }
-      *out += '}';
-      return;
-    }
-    default:
-      if (json) out->append("null");
-      return;
-  }
-}
-
-struct Attribute {
-  std::string key;  // as sent
-  std::string value;
-};
-
-Attribute ReadAttribute(std::string_view key_value, size_t max_value_bytes) {
-  Attribute attribute;
-  std::string_view value;
-  for (wire::Cursor c(key_value); c.Next();) {
-    if (c.field().number == kKey) attribute.key = c.field().bytes;
-    if (c.field().number == kAnyValue) value = c.field().bytes;
-  }
-  AppendAnyValue(&attribute.value, value, false);
-  attribute.value.resize(CutValue(attribute.value, max_value_bytes).size());
-  return attribute;
-}
-
-// ---- Label sets -------------------------------------------------------------------------------------------
-
-using NameValue = std::pair<std::string, std::string>;
-
-// One string for a whole label set, sorted by name, so that equal sets are equal bytes.
-void AppendSized(std::string* out, std::string_view text) {
-  const uint32_t size = static_cast<uint32_t>(text.size());
-  out->append(reinterpret_cast<const char*>(&size), sizeof size);
-  out->append(text);
-}
-
-std::string_view TakeSized(std::string_view* in) {
-  uint32_t size;
-  std::memcpy(&size, in->data(), sizeof size);
-  const std::string_view text = in->substr(sizeof size, size);
-  in->remove_prefix(sizeof size + size);
-  return text;
-}
-
-void DecodeLabels(std::string_view encoded, std::vector<Label>* out) {
-  out->clear();
-  while (!encoded.empty()) {
-    const std::string_view name = TakeSized(&encoded);
-    out->push_back({name, TakeSized(&encoded)});
-  }
-}
-
-// Attributes under their label names. Of one key the last value counts; values of keys that become the same
-// name are joined by ';' in the order of the keys, as the specification says.
-std::vector<NameValue> ToLabels(const std::vector<Attribute>& attributes) {
-  struct Named {
-    std::string name;
-    size_t index;
-  };
-  std::vector<Named> named;
-  for (size_t i = 0; i < attributes.size(); ++i) named.push_back({PrometheusLabelName(attributes[i].key), i});
-  std::sort(named.begin(), named.end(), [&](const Named& a, const Named& b) {
-    return std::tie(a.name, attributes[a.index].key, a.index) <
-           std::tie(b.name, attributes[b.index].key, b.index);
-  });
-  std::vector<NameValue> labels;
-  for (size_t i = 0; i < named.size(); ++i) {
-    const Attribute& attribute = attributes[named[i].index];
-    if (i + 1 < named.size() && attributes[named[i + 1].index].key == attribute.key) continue;
-    if (!labels.empty() && labels.back().first == named[i].name) {
-      labels.back().second.append(";").append(attribute.value);
-    } else {
-      labels.emplace_back(std::move(named[i].name), attribute.value);
-    }
-  }
-  return labels;
-}
-
-void Set(std::vector<NameValue>* labels, std::string_view name, std::string_view value) {
-  if (value.empty()) return;
-  for (NameValue& label : *labels) {
-    if (label.first == name) {
-      label.second = value;
-      return;
-    }
-  }
-  labels->emplace_back(name, value);
-}
-
-std::string Encode(std::vector<NameValue> labels) {
-  std::sort(labels.begin(), labels.end());
-  std::string encoded;
-  for (const auto& [name, value] : labels) {
-    if (value.empty()) continue;
-    AppendSized(&encoded, name);
-    AppendSized(&encoded, value);
-  }
-  return encoded;
-}
-
-// What a resource says about all of its metrics.
-struct Target {
-  std::string job;
-  std::string instance;
-  std::vector<Attribute> rest;
-};
-
-// ---- What is kept
-// ------------------------------------------------------------------------------------------
-
-struct KeptExemplar {
-  double value = 0;
-  uint64_t time_ns = 0;
-  TraceId trace;
-  uint64_t span = 0;
-  std::vector<NameValue> extra;
-};
-using KeptExemplarPtr = std::shared_ptr<const KeptExemplar>;
-
+// Of an explicit histogram.
 struct Buckets {
   std::vector<double> bounds;
-  std::vector<uint64_t> counts;
+  std::vector<double> counts;
   double sum = 0;
   bool has_sum = false;
   std::vector<KeptExemplarPtr> exemplars;  // per bucket, or empty
 
   size_t bytes() const {
-    return sizeof *this + bounds.size() * sizeof(double) + counts.size() * sizeof(uint64_t) +
+    return sizeof *this + (bounds.size() + counts.size()) * sizeof(double) +
            exemplars.size() * sizeof(KeptExemplarPtr);
   }
+};
+
+// An exponential histogram.
+struct Native {
+  static constexpr size_t kMaxExemplars = 10;
+
+  struct Slot {
+    int sign = 0;  // 0: the zero bucket
+    int32_t index = 0;
+    KeptExemplarPtr exemplar;
+  };
+
+  NativeBuckets buckets;
+  double sum = 0;
+  bool has_sum = false;
+  std::vector<Slot> exemplars;  // of a bucket each, the oldest first
+
+  size_t bytes() const {
+    return sizeof *this - sizeof buckets + buckets.bytes() + exemplars.capacity() * sizeof(Slot);
+  }
+
+  // Keeps the latest exemplar of each bucket, and of the buckets those that had one last. False if one, be it
+  // this, is given up for the bound.
+  bool Offer(KeptExemplarPtr exemplar);
 };
 
 struct Quantiles {
@@ -281,7 +77,8 @@ struct Point {
   double value = 0;
   uint64_t created_ns = 0;
   KeptExemplarPtr exemplar;
-  std::shared_ptr<const Buckets> buckets;
+  std::shared_ptr<const Buckets> buckets;  // of a histogram this or `native`
+  std::shared_ptr<const Native> native;
   std::shared_ptr<const Quantiles> quantiles;
 };
 
@@ -321,7 +118,38 @@ size_t BytesOf(const Point& point) {
       if (exemplar) bytes += BytesOf(*exemplar);
     }
   }
+  if (point.native) {
+    bytes += point.native->bytes();
+    for (const Native::Slot& slot : point.native->exemplars) bytes += BytesOf(*slot.exemplar);
+  }
   return bytes;
+}
+
+bool Native::Offer(KeptExemplarPtr exemplar) {
+  Slot slot;
+  const double value = exemplar->value;
+  if (value != 0 && std::abs(value) > buckets.zero_threshold) {
+    slot.sign = value > 0 ? 1 : -1;
+    // Beyond all doubles there is no bucket; such a value goes with the last one.
+    slot.index = NativeIndex(std::min(std::abs(value), std::numeric_limits<double>::max()), buckets.schema);
+  }
+  const uint64_t time_ns = exemplar->time_ns;
+  slot.exemplar = std::move(exemplar);
+  const auto same = std::find_if(exemplars.begin(), exemplars.end(), [&](const Slot& other) {
+    return other.sign == slot.sign && other.index == slot.index;
+  });
+  bool kept_all = true;
+  if (same != exemplars.end()) {
+    if (same->exemplar->time_ns > time_ns) return true;
+    exemplars.erase(same);
+  } else if (exemplars.size() == kMaxExemplars) {
+    kept_all = false;
+    if (exemplars.front().exemplar->time_ns > time_ns) return false;
+    exemplars.erase(exemplars.begin());
+  }
+  const auto later = [](uint64_t time, const Slot& other) { return time < other.exemplar->time_ns; };
+  exemplars.insert(std::upper_bound(exemplars.begin(), exemplars.end(), time_ns, later), std::move(slot));
+  return kept_all;
 }
 
 // A series beside what it points to: its row, its place in the indexes, allocator overhead.
@@ -354,234 +182,11 @@ struct ByLabels {
   }
 };
 
-// ---- One data point as parsed -----------------------------------------------------------------------------
-
-struct ParsedPoint {
-  std::vector<std::string_view> attributes;
-  std::vector<std::string_view> exemplars;
-  uint64_t start_ns = 0;
-  uint64_t time_ns = 0;
-  uint64_t flags = 0;
-  bool has_value = false;
-  double value = 0;
-  uint64_t count = 0;
-  bool has_sum = false;
-  double sum = 0;
-  std::vector<uint64_t> counts;
-  std::vector<double> bounds;
-  std::vector<double> quantiles;
-  std::vector<double> values;
-
-  void Clear() {
-    attributes.clear();
-    exemplars.clear();
-    start_ns = time_ns = flags = count = 0;
-    has_value = has_sum = false;
-    value = sum = 0;
-    counts.clear();
-    bounds.clear();
-    quantiles.clear();
-    values.clear();
-  }
-};
-
-// Calls `add` with each 64-bit word of a repeated fixed64 or double, packed or not.
-template <typename Fn>
-void EachWord(const wire::Field& field, Fn add) {
-  if (field.type == wire::Type::kFixed64) {
-    add(field.scalar);
-    return;
-  }
-  for (size_t i = 0; i + sizeof(uint64_t) <= field.bytes.size(); i += sizeof(uint64_t)) {
-    uint64_t word;
-    std::memcpy(&word, field.bytes.data() + i, sizeof word);
-    add(word);
-  }
-}
-
-void ParseNumber(std::string_view message, ParsedPoint* point) {
-  for (wire::Cursor c(message); c.Next();) {
-    const wire::Field& f = c.field();
-    switch (f.number) {
-      case 2: point->start_ns = f.scalar; break;
-      case 3: point->time_ns = f.scalar; break;
-      case 4:
-        point->value = AsDouble(f.scalar);
-        point->has_value = true;
-        break;
-      case 5: point->exemplars.push_back(f.bytes); break;
-      case 6:
-        point->value = AsInt(f.scalar);
-        point->has_value = true;
-        break;
-      case 7: point->attributes.push_back(f.bytes); break;
-      case 8: point->flags = f.scalar; break;
-      default: break;
-    }
-  }
-}
-
-void ParseHistogram(std::string_view message, ParsedPoint* point) {
-  for (wire::Cursor c(message); c.Next();) {
-    const wire::Field& f = c.field();
-    switch (f.number) {
-      case 2: point->start_ns = f.scalar; break;
-      case 3: point->time_ns = f.scalar; break;
-      case 4: point->count = f.scalar; break;
-      case 5:
-        point->sum = AsDouble(f.scalar);
-        point->has_sum = true;
-        break;
-      case 6: EachWord(f, [&](uint64_t word) { point->counts.push_back(word); }); break;
-      case 7: EachWord(f, [&](uint64_t word) { point->bounds.push_back(AsDouble(word)); }); break;
-      case 8: point->exemplars.push_back(f.bytes); break;
-      case 9: point->attributes.push_back(f.bytes); break;
-      case 10: point->flags = f.scalar; break;
-      default: break;
-    }
-  }
-  // Count and sum alone make one bucket.
-  if (point->counts.empty() && point->bounds.empty()) point->counts.push_back(point->count);
-  point->has_value = point->counts.size() == point->bounds.size() + 1;
-  for (size_t i = 0; i < point->bounds.size(); ++i) {
-    point->has_value &=
-        std::isfinite(point->bounds[i]) && (i == 0 || point->bounds[i - 1] < point->bounds[i]);
-  }
-}
-
-void ParseSummary(std::string_view message, ParsedPoint* point) {
-  point->has_value = true;
-  for (wire::Cursor c(message); c.Next();) {
-    const wire::Field& f = c.field();
-    switch (f.number) {
-      case 2: point->start_ns = f.scalar; break;
-      case 3: point->time_ns = f.scalar; break;
-      case 4: point->count = f.scalar; break;
-      case 5: point->sum = AsDouble(f.scalar); break;
-      case 6: {
-        double quantile = 0;
-        double value = 0;
-        for (wire::Cursor q(f.bytes); q.Next();) {
-          if (q.field().number == 1) quantile = AsDouble(q.field().scalar);
-          if (q.field().number == 2) value = AsDouble(q.field().scalar);
-        }
-        point->has_value &= quantile >= 0 && quantile <= 1 &&
-                            (point->quantiles.empty() || point->quantiles.back() < quantile) && !(value < 0);
-        point->quantiles.push_back(quantile);
-        point->values.push_back(value);
-        break;
-      }
-      case 7: point->attributes.push_back(f.bytes); break;
-      case 8: point->flags = f.scalar; break;
-      default: break;
-    }
-  }
-}
-
-KeptExemplarPtr ParseExemplar(std::string_view message) {
-  auto exemplar = std::make_shared<KeptExemplar>();
-  bool has_value = false;
-  size_t extra_bytes = 0;
-  for (wire::Cursor c(message); c.Next();) {
-    const wire::Field& f = c.field();
-    switch (f.number) {
-      case 2: exemplar->time_ns = f.scalar; break;
-      case 3:
-        exemplar->value = AsDouble(f.scalar);
-        has_value = true;
-        break;
-      case 4:
-        if (f.bytes.size() == 8) exemplar->span = LoadBigEndian64(f.bytes.data());
-        break;
-      case 5:
-        if (f.bytes.size() == 16) {
-          exemplar->trace = {LoadBigEndian64(f.bytes.data()), LoadBigEndian64(f.bytes.data() + 8)};
-        }
-        break;
-      case 6:
-        exemplar->value = AsInt(f.scalar);
-        has_value = true;
-        break;
-      case 7: {
-        Attribute attribute = ReadAttribute(f.bytes, kMaxExtraBytes);
-        extra_bytes += attribute.key.size() + attribute.value.size();
-        if (extra_bytes > kMaxExtraBytes) break;
-        exemplar->extra.emplace_back(PrometheusLabelName(attribute.key), std::move(attribute.value));
-        break;
-      }
-      default: break;
-    }
-  }
-  if (!has_value || std::isnan(exemplar->value)) return nullptr;
-  return exemplar;
-}
-
-// One Metric: what all of its points share.
-struct ParsedMetric {
-  std::string_view name;
-  std::string_view help;
-  std::string_view unit;
-  uint32_t data = 0;                    // field number of the oneof's member
-  std::vector<std::string_view> parts;  // its messages: a member that occurs twice is merged
-  uint64_t temporality = 0;
-  bool monotonic = false;
-
-  MetricType type() const {
-    switch (data) {
-      case kMetricSum: return monotonic ? MetricType::kCounter : MetricType::kGauge;
-      case kMetricHistogram: return MetricType::kHistogram;
-      case kMetricSummary: return MetricType::kSummary;
-      default: return MetricType::kGauge;
-    }
-  }
-};
-
-void ParseMetric(std::string_view message, ParsedMetric* metric) {
-  metric->parts.clear();
-  for (wire::Cursor c(message); c.Next();) {
-    const wire::Field& f = c.field();
-    switch (f.number) {
-      case kMetricName: metric->name = f.bytes; break;
-      case kMetricDescription: metric->help = f.bytes; break;
-      case kMetricUnit: metric->unit = f.bytes; break;
-      case kMetricGauge:
-      case kMetricSum:
-      case kMetricHistogram:
-      case kMetricExponential:
-      case kMetricSummary:
-        if (metric->data != f.number) metric->parts.clear();
-        metric->data = f.number;
-        metric->parts.push_back(f.bytes);
-        break;
-      default: break;
-    }
-  }
-  if (metric->data != kMetricSum && metric->data != kMetricHistogram) return;
-  for (const std::string_view part : metric->parts) {
-    for (wire::Cursor c(part); c.Next();) {
-      if (c.field().number == kTemporality) metric->temporality = c.field().scalar;
-      if (c.field().number == kMonotonic && metric->data == kMetricSum)
-        metric->monotonic = c.field().scalar != 0;
-    }
-  }
-}
-
-void ParsePoint(const ParsedMetric& metric, std::string_view message, ParsedPoint* point) {
-  point->Clear();
-  if (metric.data == kMetricHistogram) {
-    ParseHistogram(message, point);
-  } else if (metric.data == kMetricSummary) {
-    ParseSummary(message, point);
-  } else {
-    ParseNumber(message, point);
-  }
-}
-
 }  // namespace
 
 std::string_view NotExposedName(NotExposed reason) {
   switch (reason) {
-    case NotExposed::kExponential: return "exponential";
+    case NotExposed::kScale: return "scale";
     case NotExposed::kType: return "type_conflict";
     case NotExposed::kUnit: return "unit_conflict";
     case NotExposed::kName: return "name_conflict";
@@ -616,14 +221,18 @@ struct MetricIngest::State {
   uint64_t AliasOf(const Batch& batch, const Item& item, uint32_t family) const;
   std::optional<uint32_t> Lookup(uint64_t alias);
   uint32_t Enter(uint32_t family, std::string labels, uint64_t alias, bool* fresh);
-  std::string PointLabels(const Batch& batch, const Item& item, MetricType type);
+  std::string LabelsOf(const Batch& batch, const Item& item, MetricType type) const {
+    return PointLabels(batch, item, point.attributes, type, options.max_value_bytes);
+  }
   bool Update(Series* to, const ParsedMetric& metric, bool fresh);
+  bool IsPossible(const ParsedMetric& metric) const;
+  uint64_t StartOfDelta() const { return point.start_ns != 0 ? point.start_ns : point.time_ns; }
   void UpdateBuckets(Series* to, bool add);
+  void UpdateNative(Series* to, bool add);
   void Charge(Series* to);
   void Remove(uint32_t id);
   void DropIfEmpty(uint32_t family);
   void RefreshTarget(const Batch& batch, uint32_t resource);
-  Target ReadTarget(const Batch& batch, uint32_t resource) const;
 
   const Options& options;
   uint64_t now = 0;
@@ -644,7 +253,7 @@ struct MetricIngest::State {
 };
 
 // ---- Families
-// ----------------------------------------------------------------------------------------------
+// -----------------------------------------------------------------------------------------------
 
 std::optional<uint32_t> MetricIngest::State::FamilyFor(const ParsedMetric& from, NotExposed* why) {
   MetricName name = PrometheusMetricName(from.name, from.unit, from.type());
@@ -694,7 +303,7 @@ std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, Metric
   Family& family = families[id];
   family.name = std::move(name.name);
   family.unit = std::move(name.unit);
-  family.help = CutValue(help, options.max_value_bytes);
+  family.help = CutToCharacter(help, options.max_value_bytes);
   family.type = type;
   family.live = true;
   ++stats.families;
@@ -713,7 +322,7 @@ void MetricIngest::State::DropIfEmpty(uint32_t id) {
 }
 
 // ---- Series
-// ------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 uint64_t MetricIngest::State::AliasOf(const Batch& batch, const Item& item, uint32_t family) const {
   const BatchGroup& group = batch.groups[item.group];
@@ -788,63 +397,8 @@ void MetricIngest::State::Remove(uint32_t id) {
   free_series.push_back(id);
 }
 
-// ---- Labels
-// ------------------------------------------------------------------------------------------------
-
-Target MetricIngest::State::ReadTarget(const Batch& batch, uint32_t index) const {
-  Target target;
-  std::string name, space;
-  const BatchResource& resource = batch.resources[index];
-  for (uint32_t i = 0; i < resource.range_count; ++i) {
-    for (wire::Cursor c(batch.bytes(batch.ranges[resource.first_range + i])); c.Next();) {
-      if (c.field().number != kResourceMetricsResource) continue;
-      for (wire::Cursor a(c.field().bytes); a.Next();) {
-        if (a.field().number != kResourceAttributes) continue;
-        Attribute attribute = ReadAttribute(a.field().bytes, options.max_value_bytes);
-        if (attribute.key == "service.name") {
-          name = std::move(attribute.value);
-        } else if (attribute.key == "service.namespace") {
-          space = std::move(attribute.value);
-        } else if (attribute.key == "service.instance.id") {
-          target.instance = std::move(attribute.value);
-        } else {
-          target.rest.push_back(std::move(attribute));
-        }
-      }
-    }
-  }
-  if (!name.empty()) target.job = space.empty() ? name : space + "/" + name;
-  return target;
-}
-
-// Empty if there are too many.
-std::string MetricIngest::State::PointLabels(const Batch& batch, const Item& item, MetricType type) {
-  std::vector<Attribute> attributes;
-  for (const std::string_view attribute : point.attributes) {
-    attributes.push_back(ReadAttribute(attribute, options.max_value_bytes));
-  }
-  std::vector<NameValue> labels = ToLabels(attributes);
-  for (NameValue& label : labels) {
-    const bool taken = (type == MetricType::kHistogram && label.first == "le") ||
-                       (type == MetricType::kSummary && label.first == "quantile");
-    if (taken) label.first.insert(0, "exported_");
-  }
-  const BatchGroup& group = batch.groups[item.group];
-  const Target target = ReadTarget(batch, group.resource);
-  Set(&labels, "job", target.job);
-  Set(&labels, "instance", target.instance);
-  for (uint32_t i = 0; i < group.range_count; ++i) {
-    for (wire::Cursor c(batch.bytes(batch.ranges[group.first_range + i])); c.Next();) {
-      if (c.field().number != kScopeMetricsScope) continue;
-      for (wire::Cursor s(c.field().bytes); s.Next();) {
-        const std::string_view value = CutValue(s.field().bytes, options.max_value_bytes);
-        if (s.field().number == kScopeName) Set(&labels, "otel_scope_name", value);
-        if (s.field().number == kScopeVersion) Set(&labels, "otel_scope_version", value);
-      }
-    }
-  }
-  return Encode(std::move(labels));
-}
+// ---- Targets
+// -------------------------------------------------------------------------------------------------
 
 void MetricIngest::State::RefreshTarget(const Batch& batch, uint32_t index) {
   const uint64_t alias = Mix64(batch.resources[index].key ^ options.seed ^ 0x7461726765740000u);
@@ -852,12 +406,12 @@ void MetricIngest::State::RefreshTarget(const Batch& batch, uint32_t index) {
     series[*id].tick = now;
     return;
   }
-  Target target = ReadTarget(batch, index);
+  Target target = ReadTarget(batch, index, options.max_value_bytes);
   if ((target.job.empty() && target.instance.empty()) || target.rest.empty()) return;
   if (target.rest.size() > options.max_labels) target.rest.resize(options.max_labels);
   std::vector<NameValue> labels = ToLabels(target.rest);
-  Set(&labels, "job", target.job);
-  Set(&labels, "instance", target.instance);
+  SetLabel(&labels, "job", target.job);
+  SetLabel(&labels, "instance", target.instance);
   NotExposed why = NotExposed::kCap;
   const std::optional<uint32_t> family =
       FamilyNamed({"target_info", ""}, MetricType::kGauge, "Resource attributes of a target.", &why);
@@ -866,7 +420,7 @@ void MetricIngest::State::RefreshTarget(const Batch& batch, uint32_t index) {
     return;
   }
   bool fresh = false;
-  const uint32_t id = Enter(*family, Encode(std::move(labels)), alias, &fresh);
+  const uint32_t id = Enter(*family, EncodeLabels(std::move(labels)), alias, &fresh);
   if (id == kNoSeries) {
     Count(NotExposed::kCap);
     DropIfEmpty(*family);
@@ -879,7 +433,15 @@ void MetricIngest::State::RefreshTarget(const Batch& batch, uint32_t index) {
 }
 
 // ---- Points
-// ------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
+
+// Whether the value is one that its type can have: a counter none below 0, and nothing that is added up an
+// infinity or what is no number, which would stay for good.
+bool MetricIngest::State::IsPossible(const ParsedMetric& from) const {
+  if (from.data != kMetricSum) return true;
+  if (from.monotonic) return point.value >= 0 && std::isfinite(point.value);
+  return from.temporality != kDelta || std::isfinite(point.value);
+}
 
 void MetricIngest::State::UpdateBuckets(Series* to, bool add) {
   auto next = std::make_shared<Buckets>();
@@ -894,7 +456,7 @@ void MetricIngest::State::UpdateBuckets(Series* to, bool add) {
     next->sum += last->sum;
     next->has_sum &= last->has_sum;
   } else if (add) {
-    to->point.created_ns = point.start_ns;
+    to->point.created_ns = StartOfDelta();
   }
   if (same_bounds) next->exemplars = last->exemplars;
   for (const std::string_view message : point.exemplars) {
@@ -909,20 +471,57 @@ void MetricIngest::State::UpdateBuckets(Series* to, bool add) {
     KeptExemplarPtr& slot = next->exemplars[bucket];
     if (!slot || exemplar->time_ns >= slot->time_ns) slot = std::move(exemplar);
   }
+  to->point.native.reset();
   to->point.buckets = std::move(next);
+}
+
+void MetricIngest::State::UpdateNative(Series* to, bool add) {
+  auto next = std::make_shared<Native>();
+  next->buckets = point.native;
+  next->sum = point.sum;
+  next->has_sum = point.has_sum;
+  const Native* last = to->point.native.get();
+  if (add && last != nullptr) {
+    next->buckets.Add(last->buckets);
+    next->sum += last->sum;
+    next->has_sum &= last->has_sum;
+  } else if (add) {
+    to->point.created_ns = StartOfDelta();
+  }
+  next->exemplars.reserve(Native::kMaxExemplars);
+  if (last != nullptr) {
+    for (const Native::Slot& slot : last->exemplars) next->Offer(slot.exemplar);
+  }
+  for (const std::string_view message : point.exemplars) {
+    KeptExemplarPtr exemplar = ParseExemplar(message);
+    if (!exemplar || !next->Offer(std::move(exemplar))) ++stats.exemplars_dropped;
+  }
+  next->exemplars.shrink_to_fit();
+  to->point.buckets.reset();
+  to->point.native = std::move(next);
 }
 
 // False, and counted, if the point changes nothing.
 bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fresh) {
-  if (!fresh && point.time_ns != 0 && point.time_ns <= to->time_ns) {
+  const bool delta = from.temporality == kDelta;
+  const bool late = point.time_ns != 0 && point.time_ns <= to->time_ns;
+  // What was counted from before the total began is no part of it: the start time would be wrong.
+  const bool older = delta && point.start_ns != 0 && point.start_ns < to->point.created_ns;
+  if (!fresh && (late || older)) {
     Count(NotExposed::kOutOfOrder);
     return false;
   }
-  const bool delta = from.temporality == kDelta;
-  const uint64_t start_ns = point.start_ns != 0 || !delta ? point.start_ns : point.time_ns;
-  if (fresh || !delta) to->point.created_ns = start_ns;
+  if (fresh || !delta) to->point.created_ns = delta ? StartOfDelta() : point.start_ns;
   switch (from.type()) {
-    case MetricType::kHistogram: UpdateBuckets(to, delta && !fresh); break;
+    case MetricType::kHistogram:
+      // Once added, it would never be a number again.
+      if (delta && !std::isfinite(point.sum)) point.has_sum = false;
+      if (from.data == kMetricExponential) {
+        UpdateNative(to, delta && !fresh);
+      } else {
+        UpdateBuckets(to, delta && !fresh);
+      }
+      break;
     case MetricType::kSummary: {
       auto next = std::make_shared<Quantiles>();
       next->quantiles = point.quantiles;
@@ -950,7 +549,7 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
       break;
     case MetricType::kUnknown: break;  // OTLP has no such type
   }
-  to->time_ns = point.time_ns;
+  to->time_ns = std::max(to->time_ns, point.time_ns);
   to->tick = now;
   Charge(to);
   return true;
@@ -963,20 +562,20 @@ void MetricIngest::State::ApplyPoint(const Batch& batch, const Item& item, const
   bool fresh = false;
   if ((point.flags & kNoRecordedValue) != 0) {
     if (!id) {
-      const auto at = known.find(SeriesKey{family, PointLabels(batch, item, from.type())});
+      const auto at = known.find(SeriesKey{family, LabelsOf(batch, item, from.type())});
       if (at != known.end()) id = *at;
     }
     if (id) Remove(*id);
     return;
   }
-  if (!point.has_value) {
-    Count(NotExposed::kBadPoint);
+  if (!point.has_value || !IsPossible(from)) {
+    Count(point.too_coarse ? NotExposed::kScale : NotExposed::kBadPoint);
     return;
   }
   if (!id) {
     const uint32_t entered = point.attributes.size() > options.max_labels
                                  ? kNoSeries
-                                 : Enter(family, PointLabels(batch, item, from.type()), alias, &fresh);
+                                 : Enter(family, LabelsOf(batch, item, from.type()), alias, &fresh);
     if (entered == kNoSeries) {
       Count(NotExposed::kCap);
       return;
@@ -1002,10 +601,7 @@ void MetricIngest::State::ApplyMetric(const Batch& batch, const Item& item) {
 
   std::optional<uint32_t> family;
   NotExposed why = NotExposed::kBadPoint;
-  const bool has_temporality = metric.data == kMetricSum || metric.data == kMetricHistogram;
-  if (metric.data == kMetricExponential) {
-    why = NotExposed::kExponential;
-  } else if (!has_temporality || metric.temporality == kDelta || metric.temporality == kCumulative) {
+  if (!metric.has_temporality() || metric.temporality == kDelta || metric.temporality == kCumulative) {
     if (metric.data != 0) family = FamilyFor(metric, &why);
   }
   for (const std::string_view part : metric.parts) {
@@ -1065,7 +661,6 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
   std::vector<std::vector<Label>> extras;
   std::vector<ExemplarView> views;
   std::vector<const ExemplarView*> pointers;
-  std::vector<double> counts;
 
   const auto view_of = [](const KeptExemplar& exemplar, std::vector<Label>* storage) {
     storage->clear();
@@ -1087,6 +682,8 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
       points.reserve(from.series.size());
       for (const uint32_t member : from.series) points.push_back(state_->series[member].point);
     }
+    // A page may have to keep the kinds of histogram apart.
+    std::stable_partition(points.begin(), points.end(), [](const Point& point) { return !point.native; });
     writer.Family({family.name, family.help, family.unit, family.type});
     for (const Point& point : points) {
       DecodeLabels(*point.labels, &labels);
@@ -1099,11 +696,29 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
         }
         case MetricType::kGauge: writer.Gauge(labels, point.value); break;
         case MetricType::kHistogram: {
-          const Buckets& buckets = *point.buckets;
           HistogramView histogram;
+          if (point.native) {
+            const Native& kept = *point.native;
+            views.clear();
+            extras.resize(std::max(extras.size(), kept.exemplars.size()));
+            for (size_t i = 0; i < kept.exemplars.size(); ++i) {
+              views.push_back(view_of(*kept.exemplars[i].exemplar, &extras[i]));
+            }
+            const NativeView native{.schema = kept.buckets.schema,
+                                    .zero_threshold = kept.buckets.zero_threshold,
+                                    .zero_count = kept.buckets.zero_count,
+                                    .positive = kept.buckets.positive,
+                                    .negative = kept.buckets.negative,
+                                    .exemplars = views};
+            histogram.sum = kept.sum;
+            histogram.has_sum = kept.has_sum;
+            histogram.native = &native;
+            writer.Histogram(labels, histogram, point.created_ns);
+            break;
+          }
+          const Buckets& buckets = *point.buckets;
           histogram.bounds = buckets.bounds;
-          counts.assign(buckets.counts.begin(), buckets.counts.end());
-          histogram.counts = counts;
+          histogram.counts = buckets.counts;
           histogram.sum = buckets.sum;
           histogram.has_sum = buckets.has_sum;
           const size_t slots = buckets.exemplars.size();

@@ -17,15 +17,16 @@ namespace braid::correlate {
 
 // Why a data point that arrived is forwarded, but not re-exposed.
 enum class NotExposed : uint8_t {
-  kExponential,  // an exponential histogram
-  kType,         // its family is known as another type
-  kUnit,         // its family is known with another unit
-  kName,         // one of its samples would carry the name of another family's
-  kReserved,     // its name belongs to Braid's own or derived metrics
-  kBadName,      // nothing of its name is left as a metric name
-  kBadPoint,     // no value, no temporality, or buckets that do not fit their bounds
-  kOutOfOrder,   // not newer than what is known of its series
-  kCap,          // max_series, max_bytes or max_labels
+  kScale,       // an exponential histogram coarser than Prometheus has schemas for (scale below -4)
+  kType,        // its family is known as another type
+  kUnit,        // its family is known with another unit
+  kName,        // one of its samples would carry the name of another family's
+  kReserved,    // its name belongs to Braid's own or derived metrics
+  kBadName,     // nothing of its name is left as a metric name
+  kBadPoint,    // no value or one a counter cannot have, no temporality, buckets that contradict bounds or
+                // count
+  kOutOfOrder,  // not newer than what is known of its series, or a delta from before its total began
+  kCap,         // max_series, max_bytes or max_labels
 };
 constexpr int kNotExposedReasons = 9;
 std::string_view NotExposedName(NotExposed reason);
@@ -34,8 +35,16 @@ std::string_view NotExposedName(NotExposed reason);
 //
 // Names and labels follow OpenTelemetry's rules for Prometheus: see PrometheusMetricName; service.name and
 // service.namespace make `job`, service.instance.id makes `instance`, the scope's name and version become
-// otel_scope_name and otel_scope_version, and the resource's other attributes one target_info series. Delta
-// sums and histograms are added up from their first point on. Monotonic sums are counters, others gauges.
+// otel_scope_name and otel_scope_version, and the resource's other attributes one target_info series.
+// Monotonic sums are counters, others gauges. Exponential histograms are native ones: of at most 160 buckets
+// a side and schema 8, for which they are scaled down, with the latest exemplar of up to ten buckets. A
+// family may have both kinds of histogram; a series that changes its kind starts afresh.
+//
+// Delta sums and histograms are added up from their first point on, and their start time stays that of the
+// first. So it is too when a point begins later than the one before it ended: SDKs leave out intervals
+// without a measurement, which looks the same as a restart, and a total that starts again would lose what
+// came before wherever the next point is larger. Only buckets that cannot be added, of other bounds, start
+// afresh, with a start time of their own. A cumulative point is taken as it is, start time included.
 //
 // A family has the type, unit and help of whoever sent it first. A point that contradicts type or unit is not
 // exposed, one with another help is; both are counted. A series leaves when nothing refreshes it for
@@ -76,7 +85,7 @@ class MetricIngest {
     uint64_t points = 0;  // taken into a series
     uint64_t expired_series = 0;
     uint64_t help_conflicts = 0;
-    uint64_t exemplars_dropped = 0;  // on a gauge or a summary, which cannot show one
+    uint64_t exemplars_dropped = 0;  // on a gauge or a summary, which cannot show one, or beyond a native ten
     std::array<uint64_t, kNotExposedReasons> not_exposed{};
   };
 

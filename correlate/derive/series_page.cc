@@ -8,13 +8,12 @@
 #include <string_view>
 #include <vector>
 
+#include "correlate/derive/native_histogram.h"
 #include "correlate/derive/series_state.h"
 #include "correlate/model/threshold.h"
 
 namespace braid::correlate {
 namespace {
-
-constexpr size_t kMaxNativeBuckets = 160;
 
 // What one dialect calls things.
 struct Names {
@@ -233,7 +232,8 @@ class PageOfState {
   }
 
   void ReadNative(const Series& series, const Layout& layout, NativeView* native) {
-    native_.clear();
+    native_.Clear();
+    native_.schema = NativeMap::kSchema;
     double zero = 0;
     for (const Plane& plane : series.planes) {
       const double weight = WeightOf(plane.threshold);
@@ -241,20 +241,16 @@ class PageOfState {
       const SeriesState::Native& from = plane.natives[layout.native];
       zero += static_cast<double>(from.zero) * weight;
       for (const SeriesState::Native::Count& count : from.counts)
-        native_.push_back({count.bucket, static_cast<double>(count.n) * weight});
+        native_.positive.push_back({count.bucket, static_cast<double>(count.n) * weight});
     }
-    native->schema = NativeMap::kSchema;
     // Planes lie by rising threshold; equal buckets are added up in that order.
-    std::stable_sort(native_.begin(), native_.end(),
+    std::stable_sort(native_.positive.begin(), native_.positive.end(),
                      [](const NativeBucket& a, const NativeBucket& b) { return a.index < b.index; });
     Compact();
-    while (native_.size() > kMaxNativeBuckets) {
-      --native->schema;
-      for (NativeBucket& bucket : native_) bucket.index = (bucket.index + 1) >> 1;
-      Compact();
-    }
+    native_.Limit();
+    native->schema = native_.schema;
     native->zero_count = zero;
-    native->positive = native_;
+    native->positive = native_.positive;
     native_exemplars_.clear();
     for (uint32_t at = series.exemplars; at != 0; at = state_.exemplars[at - 1].next) {
       const Exemplar& exemplar = state_.exemplars[at - 1].exemplar;
@@ -267,15 +263,16 @@ class PageOfState {
 
   // Adds up neighbours of the same index.
   void Compact() {
+    std::vector<NativeBucket>& buckets = native_.positive;
     size_t to = 0;
-    for (size_t i = 0; i < native_.size(); ++i) {
-      if (to != 0 && native_[to - 1].index == native_[i].index) {
-        native_[to - 1].count += native_[i].count;
+    for (const NativeBucket& bucket : buckets) {
+      if (to != 0 && buckets[to - 1].index == bucket.index) {
+        buckets[to - 1].count += bucket.count;
       } else {
-        native_[to++] = native_[i];
+        buckets[to++] = bucket;
       }
     }
-    native_.resize(to);
+    buckets.resize(to);
   }
 
   template <typename Value>
@@ -443,7 +440,7 @@ class PageOfState {
   std::vector<Label> labels_;
   std::vector<double> counts_;
   std::vector<uint64_t> folded_;
-  std::vector<NativeBucket> native_;
+  NativeBuckets native_;
   std::vector<ExemplarView> native_exemplars_;
 };
 

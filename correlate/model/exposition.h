@@ -61,32 +61,38 @@ struct NativeBucket {
   friend bool operator==(const NativeBucket&, const NativeBucket&) = default;
 };
 
+inline constexpr int32_t kNativeMinSchema = -4;
+inline constexpr int32_t kNativeMaxSchema = 8;
+
 // A native histogram (Prometheus, model/histogram; OTLP calls it exponential, and its bucket i is our
 // i + 1). Counts are doubles, because weighted observations are.
 struct NativeView {
-  int32_t schema = 3;         // -4..8: 2^schema buckets for each power of two
+  int32_t schema = 3;         // kNativeMinSchema..kNativeMaxSchema: 2^schema buckets for each power of two
   double zero_threshold = 0;  // |values| up to it are in zero_count
   double zero_count = 0;
-  std::span<const NativeBucket> positive;  // by rising index, none twice, counts above 0
-  std::span<const NativeBucket> negative;
-  std::span<const ExemplarView> exemplars;
+  std::span<const NativeBucket> positive = {};  // by rising index, none twice, counts above 0
+  std::span<const NativeBucket> negative = {};
+  std::span<const ExemplarView> exemplars = {};
 
+  // Added up side by side and the zeros last: Prometheus refuses a whole scrape where what it adds up of both
+  // sides, in this order, exceeds the count, be it by a rounding.
   double count() const {
-    double sum = zero_count;
-    for (const NativeBucket& bucket : positive) sum += bucket.count;
-    for (const NativeBucket& bucket : negative) sum += bucket.count;
-    return sum;
+    double below = 0;
+    double above = 0;
+    for (const NativeBucket& bucket : negative) below += bucket.count;
+    for (const NativeBucket& bucket : positive) above += bucket.count;
+    return below + above + zero_count;
   }
 };
 
 // A histogram in classic buckets, native ones, or both (then of the same observations).
 struct HistogramView {
-  std::span<const double> bounds;  // upper bounds, rising, without +Inf
-  std::span<const double> counts;  // per bucket, not cumulative; bounds.size() + 1 of them, or none at all
+  std::span<const double> bounds = {};  // upper bounds, rising, without +Inf
+  std::span<const double> counts = {};  // per bucket, not cumulative; bounds.size() + 1 of them, or none
   double sum = 0;
-  bool has_sum = true;                             // false where negative observations forbid one
-  std::span<const ExemplarView* const> exemplars;  // per classic bucket, null where none; or empty
-  const NativeView* native = nullptr;              // not null where `counts` is empty
+  bool has_sum = true;                                  // false where negative observations forbid one
+  std::span<const ExemplarView* const> exemplars = {};  // per classic bucket, null where none; or empty
+  const NativeView* native = nullptr;                   // not null where `counts` is empty
 
   double count() const {
     if (counts.empty()) return native != nullptr ? native->count() : 0;

@@ -67,6 +67,26 @@ size_t Runes(std::string_view text) {
 
 bool IsCount(double value) { return value >= 0 && !std::isinf(value); }
 
+// Far beyond any bucket that holds a double, and differences still fit 32 bits.
+constexpr int32_t kMaxNativeIndex = 1 << 30;
+
+bool IsNativeSide(std::span<const NativeBucket> buckets) {
+  for (size_t i = 0; i < buckets.size(); ++i) {
+    if (!IsCount(buckets[i].count) || (i != 0 && buckets[i - 1].index >= buckets[i].index)) return false;
+  }
+  return buckets.empty() ||
+         (buckets.front().index >= -kMaxNativeIndex && buckets.back().index <= kMaxNativeIndex);
+}
+
+bool IsNative(const NativeView& native) {
+  return native.schema >= kNativeMinSchema && native.schema <= kNativeMaxSchema &&
+         IsCount(native.zero_threshold) && IsCount(native.zero_count) && IsNativeSide(native.positive) &&
+         IsNativeSide(native.negative);
+}
+
+// Counts of one histogram in two forms; those of weighted spans are sums of fractions, in another order each.
+bool IsSameCount(double a, double b) { return std::abs(a - b) <= 1e-9 * std::max(a, b); }
+
 }  // namespace
 
 std::string_view ExpositionSkipName(ExpositionSkip reason) {
@@ -206,6 +226,12 @@ void PageWriter::Histogram(std::span<const Label> labels, const HistogramView& h
   for (size_t i = 0; i < histogram.bounds.size(); ++i) {
     rising &= std::isfinite(histogram.bounds[i]) && (i == 0 || histogram.bounds[i - 1] < histogram.bounds[i]);
   }
+  rising &= std::all_of(histogram.counts.begin(), histogram.counts.end(), IsCount);
+  const NativeView* native = histogram.native;
+  if (native != nullptr) {
+    rising &=
+        IsNative(*native) && (histogram.counts.empty() || IsSameCount(histogram.count(), native->count()));
+  }
   if (!rising) {
     Skip(ExpositionSkip::kBadValue);
     return;
@@ -214,7 +240,9 @@ void PageWriter::Histogram(std::span<const Label> labels, const HistogramView& h
 
   HistogramView checked = histogram;
   // OpenMetrics: no sum beside negative bounds, and no sum that is negative or no number.
-  checked.has_sum &= IsCount(histogram.sum) && (histogram.bounds.empty() || histogram.bounds.front() >= 0);
+  const bool negative = (!histogram.bounds.empty() && histogram.bounds.front() < 0) ||
+                        (native != nullptr && !native->negative.empty());
+  const bool classic_sum = histogram.has_sum && IsCount(histogram.sum) && !negative;
   std::vector<const ExemplarView*> exemplars;
   if (!histogram.exemplars.empty()) {
     exemplars.assign(histogram.counts.size(), nullptr);
@@ -231,7 +259,7 @@ void PageWriter::Histogram(std::span<const Label> labels, const HistogramView& h
     }
     checked.exemplars = exemplars;
   }
-  PutHistogram(checked, created_ns);
+  PutHistogram(checked, classic_sum, created_ns);
   Spill();
 }
 

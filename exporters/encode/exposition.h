@@ -28,7 +28,8 @@ enum class ExpositionSkip : uint8_t {
   kBadLabel,        // a label name is no label name, reserved ("le" of a histogram), or there twice
   kBadUtf8,         // a label value is not UTF-8
   kDuplicate,       // the family has this series already
-  kBadValue,        // a count that is negative or no number, a quantile outside 0..1, bounds that do not rise
+  kBadValue,        // a count that is negative or no number, a quantile outside 0..1, bounds or bucket
+                    // indexes that do not rise, a schema Prometheus does not have
   kWrongType,       // a point of another type than its family
   kPageFull,        // Options::max_bytes
 };
@@ -39,7 +40,7 @@ struct ExpositionStats {
   uint64_t families = 0;
   uint64_t series = 0;  // points: a whole histogram is one
   uint64_t exemplars = 0;
-  uint64_t exemplars_dropped = 0;  // outside their bucket, or over 128 characters even without extra labels
+  uint64_t exemplars_dropped = 0;  // outside their bucket, without anything to point at, or (native) untimed
   std::array<uint64_t, kExpositionSkips> skipped{};  // points; a skipped family counts each of its points
 
   uint64_t skipped_total() const;
@@ -50,6 +51,9 @@ struct ExpositionStats {
 // are not both written. What is left out is counted by reason.
 //
 // Labels with an empty value are left out: to Prometheus they are absent.
+//
+// Native histograms are on the protobuf page; text shows one that has no classic buckets as its count and
+// sum.
 //
 // Thread rule: one owner. Bound: Options::max_bytes of content; points beyond it are skipped.
 class PageWriter : public ExpositionWriter {
@@ -93,7 +97,9 @@ class PageWriter : public ExpositionWriter {
   virtual void EndFamily() {}
   virtual void PutCounter(double value, uint64_t created_ns, const ExemplarView* exemplar) = 0;
   virtual void PutGauge(double value) = 0;
-  virtual void PutHistogram(const HistogramView& histogram, uint64_t created_ns) = 0;
+  // `histogram.has_sum` is the producer's word; `classic_sum` whether a format of classic buckets may show
+  // it.
+  virtual void PutHistogram(const HistogramView& histogram, bool classic_sum, uint64_t created_ns) = 0;
   virtual void PutSummary(const SummaryView& summary, uint64_t created_ns) = 0;
   virtual void PutEnd() {}
 
@@ -104,6 +110,9 @@ class PageWriter : public ExpositionWriter {
   // together stay within 128 characters. False if it may not be written at all. The views live until the next
   // call.
   bool ExemplarLabels(const ExemplarView& exemplar, std::vector<Label>* out);
+
+  // Counts an exemplar that the format has no place for.
+  void DropExemplar() { ++stats_.exemplars_dropped; }
 
   // Content is appended to out(); Spill() after each point moves full pieces aside.
   std::string& out() { return out_; }

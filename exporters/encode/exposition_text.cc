@@ -104,35 +104,52 @@ class TextWriter final : public PageWriter {
     out() += '\n';
   }
 
-  void PutHistogram(const HistogramView& histogram, uint64_t created_ns) override {
+  void PutHistogram(const HistogramView& histogram, bool classic_sum, uint64_t created_ns) override {
     Render();
     CacheBounds(histogram.bounds);
+    // A native histogram alone is one bucket here, with its latest exemplar.
+    std::span<const double> counts = histogram.counts;
+    std::span<const ExemplarView* const> exemplars = histogram.exemplars;
+    const double all = histogram.count();
+    const ExemplarView* latest = nullptr;
+    if (counts.empty()) {
+      counts = {&all, 1};
+      for (const ExemplarView& exemplar : histogram.native->exemplars) {
+        if (latest == nullptr || exemplar.time_ns >= latest->time_ns) latest = &exemplar;
+      }
+      exemplars = {&latest, 1};
+    }
     double cumulative = 0;
-    for (size_t i = 0; i < histogram.counts.size(); ++i) {
-      cumulative += histogram.counts[i];
+    for (size_t i = 0; i < counts.size(); ++i) {
+      cumulative += counts[i];
       std::string& o = out();
       o.append(metric_).append("_bucket{");
       if (!rendered_.empty()) o.append(rendered_) += ',';
       o.append(bound_labels_[i]);
-      AppendNumber(&o, cumulative);
-      if (i < histogram.exemplars.size()) Exemplar(histogram.exemplars[i]);
+      AppendNumber(&o, Observations(cumulative));
+      if (i < exemplars.size()) Exemplar(exemplars[i]);
       out() += '\n';
     }
-    if (histogram.has_sum) {
+    if (classic_sum) {
       Name(metric_, "_sum");
       Labels();
       AppendNumber(&out(), histogram.sum);
       out() += '\n';
     }
     // OpenMetrics wants both or neither.
-    if (histogram.has_sum || !open_metrics_) {
+    if (classic_sum || !open_metrics_) {
       Name(metric_, "_count");
       Labels();
-      AppendNumber(&out(), cumulative);
+      AppendNumber(&out(), Observations(cumulative));
       out() += '\n';
     }
     Created(created_ns);
   }
+
+  // OpenMetrics has whole numbers in buckets and counts, and its reference parser refuses a page with
+  // another. Totals are rounded, so the error is never more than half an observation, and what is equal stays
+  // so.
+  double Observations(double total) const { return open_metrics_ ? std::round(total) : total; }
 
   void PutSummary(const SummaryView& summary, uint64_t created_ns) override {
     Render();

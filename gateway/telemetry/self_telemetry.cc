@@ -216,7 +216,9 @@ void Read(const correlate::MetricIngest::Stats& stats, Readings& readings) {
       .Add({}, stats.expired_series);
   readings.Counter("braid_ingested_help_conflicts_total", "Metrics whose help differs from their family's.")
       .Add({}, stats.help_conflicts);
-  readings.Counter("braid_ingested_exemplars_dropped_total", "Exemplars on metrics that cannot show one.")
+  readings
+      .Counter("braid_ingested_exemplars_dropped_total",
+               "Exemplars on metrics that cannot show one, or not as many.")
       .Add({}, stats.exemplars_dropped);
   auto not_exposed = readings.Counter("braid_ingested_not_exposed_points_total",
                                       "Data points that are forwarded, but not on this page, by reason.");

@@ -27,9 +27,12 @@ class RecordingWriter : public ExpositionWriter {
     double sum = 0;
     bool has_sum = false;
     uint64_t count = 0;
+    bool native = false;
     std::vector<NativeBucket> positive, negative;  // of a native histogram
     int32_t schema = 0;
     double zero_count = 0;
+    double zero_threshold = 0;
+    std::vector<KeptExemplar> native_exemplars;
     std::vector<double> quantiles, values;
     std::map<size_t, KeptExemplar> exemplars;  // by bucket; of a counter at 0
   };
@@ -57,8 +60,11 @@ class RecordingWriter : public ExpositionWriter {
     point.bounds.assign(h.bounds.begin(), h.bounds.end());
     point.counts.assign(h.counts.begin(), h.counts.end());
     if (h.native != nullptr) {
+      point.native = true;
       point.schema = h.native->schema;
       point.zero_count = h.native->zero_count;
+      point.zero_threshold = h.native->zero_threshold;
+      for (const ExemplarView& e : h.native->exemplars) point.native_exemplars.push_back(Keep(e));
       point.positive.assign(h.native->positive.begin(), h.native->positive.end());
       point.negative.assign(h.native->negative.begin(), h.native->negative.end());
     }
@@ -80,7 +86,8 @@ class RecordingWriter : public ExpositionWriter {
 
   std::map<std::string, Point> points;
   std::map<std::string, FamilyInfo> families;
-  int repeated = 0;  // series that were written twice
+  std::vector<std::string> order;  // of the points
+  int repeated = 0;                // series that were written twice
 
  private:
   static KeptExemplar Keep(const ExemplarView& e) {
@@ -99,6 +106,7 @@ class RecordingWriter : public ExpositionWriter {
     }
     key += "}";
     if (points.contains(key)) ++repeated;
+    order.push_back(key);
     Point& point = points[key];
     point.type = type;
     return point;

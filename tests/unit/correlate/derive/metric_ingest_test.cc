@@ -47,6 +47,13 @@ class MetricIngestTest : public testing::Test {
          metric + "} }");
   }
 
+  // One point of the exponential histogram "e", as protobuf text. `kind`: CUMULATIVE or DELTA.
+  void SendExponential(const std::string& kind, const std::string& point) {
+    SendMetric("name: \"e\" exponential_histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_" +
+               kind + " data_points {" + point + "} }");
+  }
+  RecordingWriter::Point Exponential() { return Page().points.at(std::string("e") + kLabels); }
+
   RecordingWriter Page() {
     RecordingWriter writer;
     ingest_->Write(writer);
@@ -250,19 +257,41 @@ TEST_F(MetricIngestTest, UnitConflict) {
   EXPECT_EQ(Page().points.at(std::string("rate_bytes_per_second") + kLabels).value, 1);
 }
 
-// Scenario: points that cannot be shown: exponential, without value or temporality, with impossible buckets.
+// Scenario: points that cannot be shown: too coarse, without value or temporality, with impossible buckets or
+// values.
 // Guarantees: each is counted, none leaves an empty family behind.
 TEST_F(MetricIngestTest, WhatCannotBeShownIsCounted) {
-  SendMetric(
-      R"(name: "e" exponential_histogram { data_points { time_unix_nano: 1 } data_points { time_unix_nano: 2 } })");
+  SendExponential("CUMULATIVE", "time_unix_nano: 1 scale: -5");
+  SendExponential("CUMULATIVE", "time_unix_nano: 1 scale: -100");
+  SendMetric(R"(name: "e" exponential_histogram { data_points { time_unix_nano: 1 } })");
+  for (const char* bad :
+       {"count: 1", "zero_count: 1", "count: 3 positive { bucket_counts: [1, 1] }",
+        "count: 1 positive { bucket_counts: [1, 1] }", "count: 1 zero_threshold: -1 zero_count: 1",
+        "count: 1 zero_threshold: inf zero_count: 1", "zero_threshold: nan",
+        "count: 1 positive { offset: 2000 bucket_counts: 1 }",
+        "count: 1 positive { offset: -2147483648 bucket_counts: 1 }",
+        "count: 1 positive { bucket_counts: [18446744073709551615, 2] }"}) {
+    const uint64_t before = NotExposedBy(NotExposed::kBadPoint);
+    SendExponential("CUMULATIVE", std::string("time_unix_nano: 1 ") + bad);
+    EXPECT_EQ(NotExposedBy(NotExposed::kBadPoint), before + 1) << bad;
+  }
+  const auto sum = [this](const std::string& kind, const std::string& value) {
+    SendMetric("name: \"s\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_" + kind +
+               " data_points { time_unix_nano: 1 as_double: " + value + "} }");
+  };
+  for (const char* kind : {"CUMULATIVE is_monotonic: true", "DELTA is_monotonic: true"}) {
+    for (const char* value : {"-1", "nan", "inf"}) sum(kind, value);
+  }
+  sum("DELTA", "nan");
+  sum("DELTA", "-inf");
   SendMetric(R"(name: "a" gauge { data_points { time_unix_nano: 1 } })");
   SendMetric(R"(name: "b" sum { data_points { time_unix_nano: 1 as_int: 1 } })");
   SendMetric(
       R"(name: "c" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 bucket_counts: [1, 2, 3] explicit_bounds: [1] } })");
   SendMetric(
       R"(name: "d" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE data_points { time_unix_nano: 1 bucket_counts: [1, 2, 3] explicit_bounds: [2, 1] } })");
-  EXPECT_EQ(NotExposedBy(NotExposed::kExponential), 2u);
-  EXPECT_EQ(NotExposedBy(NotExposed::kBadPoint), 4u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kScale), 2u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kBadPoint), 1u + 10 + 8 + 4);
   EXPECT_THAT(Page().families, IsEmpty());
 }
 
@@ -304,6 +333,235 @@ TEST_F(MetricIngestTest, Bounds) {
   EXPECT_LE(ingest_->stats().bytes, 4000u);
   EXPECT_GT(ingest_->stats().series, 2u);
   EXPECT_EQ(NotExposedBy(NotExposed::kCap), 100 - ingest_->stats().series);
+}
+
+// Scenario: a cumulative exponential histogram with everything it can have, finer than schema 8.
+// Guarantees: it is a native one: OTLP's bucket i is bucket i + 1, buckets that fall together are added,
+// empty ones are left out, indexes beyond 32 bits are no matter; sum, zero bucket and start time are the
+// sender's.
+TEST_F(MetricIngestTest, ExponentialBecomesNative) {
+  SendExponential("CUMULATIVE", R"(start_time_unix_nano: 3 time_unix_nano: 9 count: 28 sum: -12.5 scale: 10
+      zero_count: 4 zero_threshold: 0.001
+      positive { offset: -5 bucket_counts: [1, 2, 0, 4, 5, 0, 0, 0, 0, 6] }
+      negative { offset: 7 bucket_counts: [0, 1, 5] })");
+  const auto point = Exponential();
+  EXPECT_TRUE(point.native);
+  EXPECT_EQ(point.type, MetricType::kHistogram);
+  EXPECT_THAT(point.bounds, IsEmpty());
+  EXPECT_THAT(point.counts, IsEmpty());
+  EXPECT_EQ(point.schema, 8);
+  // Of four each: OTLP's -5; -4..-1; 4..7. And 8..11.
+  EXPECT_THAT(point.positive, ElementsAre(NativeBucket{-1, 1}, NativeBucket{0, 11}, NativeBucket{2, 6}));
+  EXPECT_THAT(point.negative, ElementsAre(NativeBucket{3, 6}));
+  EXPECT_EQ(point.zero_count, 4);
+  EXPECT_EQ(point.zero_threshold, 0.001);
+  EXPECT_EQ(point.sum, -12.5);
+  EXPECT_TRUE(point.has_sum);
+  EXPECT_EQ(point.created_ns, 3u);
+
+  SendExponential("CUMULATIVE", R"(start_time_unix_nano: 3 time_unix_nano: 10 count: 1 scale: 30
+      negative { offset: 2147483647 bucket_counts: [0, 0, 1] })");
+  EXPECT_THAT(Exponential().negative, ElementsAre(NativeBucket{513, 1}));
+  EXPECT_FALSE(Exponential().has_sum);
+  SendExponential("CUMULATIVE", R"(time_unix_nano: 11 count: 2 scale: 2147483647
+      positive { offset: -2147483648 bucket_counts: 1 } negative { bucket_counts: 1 })");
+  EXPECT_THAT(Exponential().positive, ElementsAre(NativeBucket{0, 1}));
+  EXPECT_THAT(Exponential().negative, ElementsAre(NativeBucket{1, 1}));
+  SendExponential("CUMULATIVE", R"(time_unix_nano: 12 count: 2 scale: -4
+      positive { offset: -68 bucket_counts: 1 } negative { offset: 63 bucket_counts: 1 })");
+  EXPECT_EQ(Exponential().schema, -4);
+  EXPECT_THAT(Exponential().positive, ElementsAre(NativeBucket{-67, 1}));
+  EXPECT_THAT(Exponential().negative, ElementsAre(NativeBucket{64, 1}));
+  EXPECT_EQ(NotExposedBy(NotExposed::kBadPoint), 0u);
+}
+
+// Scenario: a sender without observations yet; one with far more buckets than are kept; the same as deltas,
+// each of other values. Guarantees: the first is a native histogram all the same. The others are scaled down
+// to 160 buckets a side, and no observation is lost.
+TEST_F(MetricIngestTest, NativeBucketsAreBounded) {
+  SendExponential("CUMULATIVE", "time_unix_nano: 1 scale: 20");
+  EXPECT_TRUE(Exponential().native);
+  EXPECT_EQ(Exponential().schema, 8);
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += " bucket_counts: 1";
+  SendExponential("CUMULATIVE", "time_unix_nano: 2 scale: 5 count: 1001 positive {" + many +
+                                    "} negative { offset: 3 bucket_counts: 1 }");
+  auto point = Exponential();
+  EXPECT_EQ(point.schema, 2);  // 1000 / 2^3 = 125
+  EXPECT_THAT(point.positive, SizeIs(125));
+  EXPECT_THAT(point.negative, ElementsAre(NativeBucket{1, 1}));
+  double sum = 0;
+  for (const NativeBucket& bucket : point.positive) sum += bucket.count;
+  EXPECT_EQ(sum, 1000);
+
+  SendExponential("CUMULATIVE", "time_unix_nano: 3 flags: 1");
+  for (int i = 0; i < 400; ++i) {
+    SendExponential("DELTA", "start_time_unix_nano: " + std::to_string(i + 3) +
+                                 " time_unix_nano: " + std::to_string(i + 4) +
+                                 " scale: 3 count: 1 positive { offset: " + std::to_string(i) +
+                                 " bucket_counts: 1 }");
+  }
+  point = Exponential();
+  EXPECT_EQ(point.schema, 1);
+  EXPECT_THAT(point.positive, SizeIs(100));
+}
+
+// Scenario: exponential deltas of changing scale and zero threshold, with a gap before the last and one that
+// is late. Guarantees: they add up at the coarsest scale, and at a zero bucket that takes in whole buckets;
+// the total goes on over the gap, and the start time stays the first one; the late point is refused.
+TEST_F(MetricIngestTest, ExponentialDeltasAddUp) {
+  SendExponential("DELTA", R"(start_time_unix_nano: 1 time_unix_nano: 10 count: 4 sum: 8 scale: 1
+      positive { offset: 0 bucket_counts: [1, 1, 2] })");
+  SendExponential("DELTA", R"(start_time_unix_nano: 10 time_unix_nano: 20 count: 3 sum: 5 scale: 0
+      positive { offset: 1 bucket_counts: 2 } negative { offset: 0 bucket_counts: 1 })");
+  auto point = Exponential();
+  EXPECT_EQ(point.schema, 0);
+  EXPECT_THAT(point.positive, ElementsAre(NativeBucket{1, 2}, NativeBucket{2, 4}));
+  EXPECT_THAT(point.negative, ElementsAre(NativeBucket{1, 1}));
+  EXPECT_EQ(point.sum, 13);
+  EXPECT_EQ(point.created_ns, 1u);
+
+  SendExponential("DELTA", R"(start_time_unix_nano: 40 time_unix_nano: 50 count: 2 sum: 8.25 scale: 0
+      zero_count: 1 zero_threshold: 1.5 positive { offset: 2 bucket_counts: 1 })");
+  SendExponential("DELTA", "start_time_unix_nano: 30 time_unix_nano: 40 count: 1 zero_count: 1");
+  point = Exponential();
+  EXPECT_EQ(point.zero_threshold, 2);  // the bucket (1, 2] cannot be cut at 1.5
+  EXPECT_EQ(point.zero_count, 1 + 2 + 1);
+  EXPECT_THAT(point.positive, ElementsAre(NativeBucket{2, 4}, NativeBucket{3, 1}));
+  EXPECT_THAT(point.negative, IsEmpty());
+  EXPECT_EQ(point.sum, 21.25);
+  EXPECT_EQ(point.created_ns, 1u);
+  EXPECT_EQ(NotExposedBy(NotExposed::kOutOfOrder), 1u);
+
+  // A sum that is missing once is missing for good, and so is one that is no number.
+  SendExponential("DELTA", "start_time_unix_nano: 50 time_unix_nano: 60 count: 1 zero_count: 1 sum: nan");
+  SendExponential("DELTA", "start_time_unix_nano: 60 time_unix_nano: 70 count: 1 zero_count: 1 sum: 1");
+  EXPECT_FALSE(Exponential().has_sum);
+  EXPECT_EQ(Exponential().zero_count, 6);
+}
+
+// Scenario: a cumulative exponential histogram whose sender restarts, ends, and comes back.
+// Guarantees: the restart's buckets and start time are shown; the end takes the series away and gives its
+// memory back.
+TEST_F(MetricIngestTest, ExponentialRestartsAndEnds) {
+  SendExponential("CUMULATIVE", R"(start_time_unix_nano: 1 time_unix_nano: 10 count: 3 scale: 2
+      positive { offset: 4 bucket_counts: 3 })");
+  SendExponential("CUMULATIVE", R"(start_time_unix_nano: 20 time_unix_nano: 30 count: 1 scale: 4
+      positive { offset: 2 bucket_counts: 1 })");
+  EXPECT_EQ(Exponential().schema, 4);
+  EXPECT_EQ(Exponential().created_ns, 20u);
+  EXPECT_THAT(Exponential().positive, ElementsAre(NativeBucket{3, 1}));
+  SendExponential("CUMULATIVE", "time_unix_nano: 40 flags: 1");
+  EXPECT_THAT(Page().families, IsEmpty());
+  EXPECT_EQ(ingest_->stats().bytes, 0u);
+  SendExponential("CUMULATIVE", "start_time_unix_nano: 50 time_unix_nano: 60 count: 1 zero_count: 1");
+  EXPECT_EQ(Exponential().zero_count, 1);
+}
+
+// Scenario: exemplars of an exponential histogram: two of one bucket, on both sides and in the zero bucket,
+// then of more than ten buckets. Guarantees: of each bucket the latest is kept, also over points that bring
+// none; of the buckets, the ten that had one last; what is given up is counted.
+TEST_F(MetricIngestTest, NativeExemplars) {
+  const auto exemplar = [](int time, const std::string& value) {
+    return " exemplars { time_unix_nano: " + std::to_string(time) + " as_double: " + value +
+           R"( span_id: "\000\000\000\000\000\000\000\007" filtered_attributes { key: "k" value { string_value: ")" +
+           value + "\" } } }";
+  };
+  const auto values = [this] {
+    std::vector<double> kept;
+    for (const auto& one : Exponential().native_exemplars) kept.push_back(one.value);
+    return kept;
+  };
+  SendExponential("CUMULATIVE", "time_unix_nano: 10 count: 1 zero_count: 1 zero_threshold: 0.5" +
+                                    exemplar(5, "1.5") + exemplar(4, "1.25") + exemplar(6, "-1.5") +
+                                    exemplar(3, "0.25") + exemplar(2, "-0.5") + exemplar(1, "nan") +
+                                    " exemplars { time_unix_nano: 9 }");
+  EXPECT_THAT(values(), ElementsAre(0.25, 1.5, -1.5));
+  EXPECT_EQ(ingest_->stats().exemplars_dropped, 2u);
+  EXPECT_EQ(Exponential().native_exemplars[1].span, 7u);
+  EXPECT_EQ(Exponential().native_exemplars[1].extra.at("k"), "1.5");
+  SendExponential("CUMULATIVE",
+                  "time_unix_nano: 20 count: 1 zero_count: 1 zero_threshold: 0.5" + exemplar(15, "1.75"));
+  EXPECT_THAT(values(), ElementsAre(0.25, -1.5, 1.75));
+
+  std::string more;
+  for (int i = 0; i < 12; ++i) more += exemplar(100 - i, std::to_string(4 << i));
+  SendExponential("CUMULATIVE", "time_unix_nano: 30 count: 1 zero_count: 1 zero_threshold: 0.5" + more);
+  EXPECT_THAT(values(), ElementsAre(2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4));
+  EXPECT_EQ(ingest_->stats().exemplars_dropped, 2u + 3 + 2);
+}
+
+// Scenario: one family with exponential and explicit histograms, each a series of its own, and one whose
+// sender changes from one kind to the other, cumulatively and by deltas. Guarantees: both kinds are shown,
+// the explicit first; a series has the kind it had last, and its deltas start afresh with it.
+TEST_F(MetricIngestTest, AFamilyMayHoldBothKindsOfHistogram) {
+  SendExponential("CUMULATIVE", "time_unix_nano: 1 count: 1 zero_count: 1");
+  const auto explicit_histogram = [this](const std::string& point) {
+    SendMetric(
+        "name: \"e\" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA data_points {" +
+        point + "} }");
+  };
+  explicit_histogram(
+      R"(start_time_unix_nano: 1 time_unix_nano: 2 bucket_counts: [1, 2] explicit_bounds: 5 attributes { key: "z" value { int_value: 1 } })");
+  const RecordingWriter page = Page();
+  EXPECT_THAT(page.families, SizeIs(1));
+  EXPECT_TRUE(page.points.at(std::string("e") + kLabels).native);
+  EXPECT_FALSE(page.points.at("e{job=shop,otel_scope_name=lib,z=1}").native);
+  EXPECT_THAT(page.order, ElementsAre("e{job=shop,otel_scope_name=lib,z=1}", std::string("e") + kLabels));
+  EXPECT_EQ(NotExposedBy(NotExposed::kType), 0u);
+
+  explicit_histogram("start_time_unix_nano: 3 time_unix_nano: 4 bucket_counts: [1, 2] explicit_bounds: 5");
+  EXPECT_FALSE(Exponential().native);
+  EXPECT_THAT(Exponential().counts, ElementsAre(1, 2));
+  EXPECT_EQ(Exponential().created_ns, 3u);
+  SendExponential("DELTA", "start_time_unix_nano: 6 time_unix_nano: 7 count: 1 zero_count: 1");
+  EXPECT_TRUE(Exponential().native);
+  EXPECT_THAT(Exponential().counts, IsEmpty());
+  EXPECT_EQ(Exponential().zero_count, 1);
+  EXPECT_EQ(Exponential().created_ns, 6u);
+  explicit_histogram("start_time_unix_nano: 8 time_unix_nano: 9 bucket_counts: [3, 3] explicit_bounds: 5");
+  EXPECT_THAT(Exponential().counts, ElementsAre(3, 3));
+  EXPECT_EQ(Exponential().created_ns, 8u);
+}
+
+// Scenario: delta sums with a gap between points, a monotonic one and one that is not; a point without a
+// start time; and one that began before the first did, from a second sender. Guarantees: the totals go on,
+// and keep their first start time; without one it is the time of the first point. What began before that is
+// refused and counted.
+TEST_F(MetricIngestTest, DeltasGoOnOverGaps) {
+  const auto send = [this](const char* monotonic, int start, int time, int value) {
+    SendMetric(std::string("name: \"n\" sum { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA ") +
+               monotonic + " data_points { start_time_unix_nano: " + std::to_string(start) +
+               " time_unix_nano: " + std::to_string(time) + " as_int: " + std::to_string(value) + "} }");
+  };
+  send("is_monotonic: true", 0, 10, 5);
+  send("is_monotonic: true", 90, 100, 500);
+  EXPECT_EQ(Page().points.at(std::string("n") + kLabels).value, 505);
+  EXPECT_EQ(Page().points.at(std::string("n") + kLabels).created_ns, 10u);
+  send("is_monotonic: true", 9, 110, 7);
+  send("is_monotonic: true", 10, 120, 1);
+  EXPECT_EQ(Page().points.at(std::string("n") + kLabels).value, 506);
+  EXPECT_EQ(NotExposedBy(NotExposed::kOutOfOrder), 1u);
+  Start({});
+  send("", 1, 10, 5);
+  send("", 90, 100, -2);
+  EXPECT_EQ(Page().points.at(std::string("n") + kLabels).value, 3);
+  EXPECT_EQ(Page().points.at(std::string("n") + kLabels).type, MetricType::kGauge);
+}
+
+// Scenario: a histogram's counts that integers cannot add.
+// Guarantees: they do not begin again at nothing.
+TEST_F(MetricIngestTest, LargeCountsDoNotWrap) {
+  for (int time : {1, 2}) {
+    SendMetric(
+        "name: \"h\" histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA data_points { "
+        "time_unix_nano: " +
+        std::to_string(time) + " bucket_counts: [18446744073709551615, 1] explicit_bounds: 5 } }");
+    SendExponential("DELTA", "count: 18446744073709551615 zero_count: 18446744073709551615 time_unix_nano: " +
+                                 std::to_string(time));
+  }
+  EXPECT_EQ(Page().points.at(std::string("h") + kLabels).counts[0], 0x1p65);
+  EXPECT_EQ(Exponential().zero_count, 0x1p65);
 }
 
 // Scenario: one sender shuffles the order of its attributes.
