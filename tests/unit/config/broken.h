@@ -41,7 +41,7 @@ inline constexpr Broken kBroken[] = {
      "  a:\n"
      "    type: stdout\n"
      "    endpoint: http://127.0.0.1:1\n"sv,
-     "f:4:5: sinks.a.endpoint: key of otlp_grpc, otlp_http, loki, not of stdout\n"},
+     "f:4:5: sinks.a.endpoint: key of otlp_grpc, otlp_http, loki, prometheus_remote_write, not of stdout\n"},
     {"SpelledWithDashes",
      "correlate:\n"
      "  log-hold: 5s\n"sv,
@@ -215,23 +215,23 @@ inline constexpr Broken kBroken[] = {
      "sinks:\n"
      "  a:\n"
      "    endpoint: http://127.0.0.1:1\n"sv,
-     "f:2:3: sinks.a: missing key 'type', one of otlp_grpc, otlp_http, loki, file, stdout\n"},
+     "f:2:3: sinks.a: missing key 'type', one of otlp_grpc, otlp_http, loki, prometheus_remote_write, file, stdout\n"},
     {"SinkTypeMisspelt",
      "sinks:\n"
      "  a:\n"
      "    type: otlp-grpc\n"sv,
-     "f:3:11: sinks.a.type: expected one of otlp_grpc, otlp_http, loki, file, stdout, got "
+     "f:3:11: sinks.a.type: expected one of otlp_grpc, otlp_http, loki, prometheus_remote_write, file, stdout, got "
      "'otlp-grpc'; did you mean 'otlp_grpc'?\n"},
     {"SinkTypeUnknown",
      "sinks:\n"
      "  a:\n"
      "    type: kafka\n"sv,
-     "f:3:11: sinks.a.type: expected one of otlp_grpc, otlp_http, loki, file, stdout, got 'kafka'\n"},
+     "f:3:11: sinks.a.type: expected one of otlp_grpc, otlp_http, loki, prometheus_remote_write, file, stdout, got 'kafka'\n"},
     {"SinkTypeKeyMisspelt",
      "sinks:\n"
      "  a:\n"
      "    typ: stdout\n"sv,
-     "f:2:3: sinks.a: missing key 'type', one of otlp_grpc, otlp_http, loki, file, stdout; is 'typ' "
+     "f:2:3: sinks.a: missing key 'type', one of otlp_grpc, otlp_http, loki, prometheus_remote_write, file, stdout; is 'typ' "
      "meant to be it?\n"},
     {"SinkWithoutEndpoint",
      "sinks:\n"
