@@ -1,67 +1,22 @@
 """Debian's Prometheus scrapes Braid, as in the README."""
 
-import json
 import subprocess
 import time
-import urllib.parse
-import urllib.request
 
 import pytest
 
-from braid import TEXT, eventually, free_ports, tool
+from braid import TEXT, eventually, tool
+from prometheus import Prometheus
 from traffic import ERROR, SERVER, CLIENT, GrpcSender, gauges_request, log, logs_request, span, spans_request, trace_id
 
 CALLS = "traces_spanmetrics_calls_total"
 LATENCY = "traces_spanmetrics_latency"
 
 
-class Prometheus:
-    def __init__(self, target, folder):
-        (port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{port}"
-        (folder / "prometheus.yml").write_text(json.dumps({
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "400ms"},
-            "scrape_configs": [{"job_name": "braid", "static_configs": [{"targets": [target]}]}],
-        }))
-        self._log = open(folder / "prometheus.log", "wb")
-        self._log_path = folder / "prometheus.log"
-        self._process = subprocess.Popen(
-            [tool("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-             f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage"],
-            stdout=self._log, stderr=subprocess.STDOUT)
-        self.start = time.time()
-        eventually(self._ready, 30)
-
-    def _ready(self):
-        assert self._process.poll() is None, self._log_path.read_text()[-2000:]
-        try:
-            return urllib.request.urlopen(self.url + "/-/ready", timeout=1).status == 200
-        except OSError:
-            return False
-
-    def stop(self):
-        self._process.terminate()
-        self._process.wait(20)
-        self._log.close()
-
-    def api(self, path, **arguments):
-        query = urllib.parse.urlencode(arguments)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:
-            body = json.load(answer)
-        assert body["status"] == "success", body
-        return body["data"]
-
-    def value(self, query):
-        """The value of a query with one result, or None."""
-        result = self.api("query", query=query)["result"]
-        assert len(result) <= 1, (query, result)
-        return float(result[0]["value"][1]) if result else None
-
-
 @pytest.fixture
 def scraped(start_braid, tmp_path):
     braid = start_braid({"correlate": {"settle": "100ms"}})
-    prometheus = Prometheus(braid.web_address, tmp_path)
+    prometheus = Prometheus(tmp_path, braid.web_address)
     # It begins some seconds after it is ready; what happens before the first scrape has no rate.
     eventually(lambda: prometheus.value("up") == 1, 30)
     yield braid, prometheus
