@@ -19,9 +19,10 @@ namespace braid::exporters {
 //
 // A Chunk of Content::kSamples has one item for each point that a producer wrote, with its labels once and
 // one entry for each series it stands for: 1 for a counter, 17 for a histogram of 14 bounds. The account
-// counts the entries. That takes a tenth of the bytes of the wire's one message for each series, so a queue
-// of the same size lasts ten times as long; the price is that a refused point is refused with all of its
-// series. Families are the Chunk's groups, described in ChunkGroup::scope.
+// counts the entries. For span metrics that takes a fifth of the bytes of the wire's one message for each
+// series (remote_write_bench), so a queue of the same size lasts five times as long; the price is that a
+// refused point is refused with all of its series. Families are the Chunk's groups, described in
+// ChunkGroup::scope.
 
 // What one entry of a point is, and what it adds to the family's name.
 enum class SampleKind : uint8_t {

@@ -7,7 +7,7 @@
 
 #include "exporters/encode/otlp.h"
 #include "otlp.pb.h"
-#include "tests/unit/exporters/encode/remote_write/sample_families.h"
+#include "tests/support/sample_families.h"
 
 namespace braid::exporters {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "exporters/encode/remote_write.h"
 #include "exporters/encode/samples.h"
-#include "tests/unit/exporters/encode/remote_write/sample_families.h"
+#include "tests/support/sample_families.h"
 
 int main(int argc, char** argv) {
   using namespace braid;

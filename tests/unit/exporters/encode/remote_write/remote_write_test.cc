@@ -12,7 +12,7 @@
 
 #include "prompb_v1.pb.h"
 #include "prompb_v2.pb.h"
-#include "tests/unit/exporters/encode/remote_write/sample_families.h"
+#include "tests/support/sample_families.h"
 
 namespace braid::exporters {
 namespace {

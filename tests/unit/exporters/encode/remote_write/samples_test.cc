@@ -8,7 +8,7 @@
 #include <set>
 
 #include "exporters/encode/remote_write.h"
-#include "tests/unit/exporters/encode/remote_write/sample_families.h"
+#include "tests/support/sample_families.h"
 
 namespace braid::exporters {
 namespace {
