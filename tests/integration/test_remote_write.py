@@ -21,8 +21,12 @@ def receiver(request):
         yield made
 
 
+# Only the families of which the tests know how many series they have.
+FEW = {"self_time": False, "graph": {"enabled": False}}
+
+
 def config(receiver, **more):
-    return {"correlate": {"settle": "100ms"},
+    return {"correlate": {"settle": "100ms"}, "metrics": FEW,
             "sinks": {"prom": {"type": "prometheus_remote_write", "endpoint": receiver.endpoint, "interval": "200ms",
                                "retry": {"initial": "10ms", "max": "100ms"}, "timeout": "2s", **more}}}
 
@@ -71,7 +75,7 @@ def page_series(page):
 # knows; with 2.0 types, help and start times; nothing breaks the specification; the account adds up.
 @pytest.mark.parametrize("receiver", ["2.0", "415", "1.0", "400"], indirect=True)
 def test_same_as_the_page(start_braid, receiver):
-    braid = start_braid(config(receiver, external_labels={"zone": "eu", "service": "never"}))
+    braid = start_braid({**config(receiver, external_labels={"zone": "eu", "service": "never"}), "metrics": {}})
     send(braid)
     with GrpcSender(braid.grpc) as sender:
         sender.send(gauges_request("cart", {"queue.length": 7.5}))
@@ -147,7 +151,7 @@ def test_exemplars_once(start_braid, receiver):
 # Guarantees: the one gets a staleness marker when it leaves the page and no sample after it; at the end every series
 # has one, after its last value, and what came with the last requests is in it.
 def test_staleness(start_braid, receiver):
-    braid = start_braid({**config(receiver), "metrics": {"ingested": {"stale_after": "1s"}}})
+    braid = start_braid({**config(receiver), "metrics": {**FEW, "ingested": {"stale_after": "1s"}}})
     with GrpcSender(braid.grpc) as sender:
         sender.send(gauges_request("cart", {"fleeting": 1.0}))
     receiver.wait_for(lambda r: (p := r.latest("fleeting")) and not p.stale)
@@ -318,7 +322,7 @@ def test_origins(start_braid, receiver):
 @pytest.mark.parametrize("kind", ["otlp_grpc", "otlp_http"])
 def test_derived_over_otlp(start_braid, otlp, kind):
     braid = start_braid({
-        "correlate": {"settle": "100ms"},
+        "correlate": {"settle": "100ms"}, "metrics": FEW,
         "sinks": {"backend": {"type": kind, "signals": ["metrics"],
                               "endpoint": otlp.grpc_endpoint if kind == "otlp_grpc" else otlp.http_endpoint,
                               "derived_metrics": {"enabled": True, "interval": "200ms"}}}})

@@ -99,6 +99,31 @@ def test_auto(start_braid, tmp_path):
         prometheus.stop()
 
 
+# Scenario: native histograms beside the classic ones, derived from spans of which some carry a sampling threshold.
+# Guarantees: Prometheus has both under their names, with the same counts and sums; the native quantile lies near the
+# classic one; the fractional weights of sampled spans arrive as they are.
+def test_derived_native_histograms(start_braid, prometheus):
+    made = config(prometheus)
+    made["metrics"]["histograms"] = "both"
+    braid = start_braid(made)
+    send(braid, 40)
+    sampled = span(trace_id(), "sampled", milliseconds=8)
+    sampled.trace_state = "ot=th:4"  # three quarters are kept: a weight of 4/3
+    with GrpcSender(braid.grpc) as sender:
+        sender.send(spans_request("cart", [sampled]))
+    cart = '{span_name="GET /cart"}'
+    eventually(lambda: prometheus.value(f"histogram_count({LATENCY}{cart})") == 40)
+    assert prometheus.value(f"{LATENCY}_count{cart}") == 40
+    assert prometheus.value(f"histogram_sum({LATENCY}{cart})") == prometheus.value(f"{LATENCY}_sum{cart}")
+    median = prometheus.value(f"histogram_quantile(0.5, {LATENCY}{cart})")
+    assert 0.020 < median < 0.026  # 3 to 42 ms
+    weight = eventually(lambda: prometheus.value(f'histogram_count({LATENCY}{{span_name="sampled"}})'))
+    assert weight == pytest.approx(4 / 3) == prometheus.value(f'{LATENCY}_count{{span_name="sampled"}}')
+    assert not nonzero(braid.status()["account"]["sinks"]["prom"]["metrics"]["dropped"])
+    assert braid.stop() == 0
+    assert prometheus.api("query", query=f"{LATENCY}{cart}")["result"] == []
+
+
 # Scenario: an ingested gauge stops.
 # Guarantees: it is gone for Prometheus as soon as it leaves the page, while others go on.
 def test_stale_while_running(start_braid, prometheus):
