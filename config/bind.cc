@@ -233,6 +233,26 @@ void BindRemote(const Node& node, Sink* sink) {
   sink->dead_letter = Text(node, "dead_letter");
 }
 
+RemoteWrite BindRemoteWrite(const Node& node) {
+  using Protocol = RemoteWrite::Protocol;
+  RemoteWrite out;
+  out.protocol = Enum<Protocol>(node, "protocol",
+                                {{"auto", Protocol::kAuto}, {"1.0", Protocol::kV1}, {"2.0", Protocol::kV2}});
+  out.interval = Duration(node, "interval");
+  out.origins = {.derived = false, .ingested = false, .self = false};
+  for (const Node& origin : Get(node, "origins").items) {
+    if (origin.text == "derived") out.origins.derived = true;
+    if (origin.text == "ingested") out.origins.ingested = true;
+    if (origin.text == "self") out.origins.self = true;
+  }
+  out.native_histograms = Bool(node, "native_histograms");
+  out.exemplars = Bool(node, "exemplars");
+  for (const Node::Member& label : Get(node, "external_labels").members) {
+    out.external_labels.emplace_back(label.key, label.value.text);
+  }
+  return out;
+}
+
 Sink BindSink(const Node::Member& member, uint64_t budget) {
   const Node& node = member.value;
   Sink sink;
@@ -241,6 +261,7 @@ Sink BindSink(const Node::Member& member, uint64_t budget) {
                                {{"otlp_grpc", Sink::Type::kOtlpGrpc},
                                 {"otlp_http", Sink::Type::kOtlpHttp},
                                 {"loki", Sink::Type::kLoki},
+                                {"prometheus_remote_write", Sink::Type::kPrometheusRemoteWrite},
                                 {"file", Sink::Type::kFile},
                                 {"stdout", Sink::Type::kStdout}});
   sink.signals = BindSignals(Get(node, "signals"));
@@ -254,6 +275,10 @@ Sink BindSink(const Node::Member& member, uint64_t budget) {
   if (const Node* labels = node.Find("labels")) {
     for (const Node::Member& label : labels->members) sink.labels.emplace_back(label.key, label.value.text);
   }
+  if (const Node* derived = node.Find("derived_metrics")) {
+    sink.derived_metrics = {.enabled = Bool(*derived, "enabled"), .interval = Duration(*derived, "interval")};
+  }
+  if (sink.type == Sink::Type::kPrometheusRemoteWrite) sink.remote_write = BindRemoteWrite(node);
   if (const Node* path = node.Find("path")) sink.path = path->text;
   const Node& queue = Get(node, "queue");
   using OnFull = Queue::OnFull;

@@ -229,11 +229,24 @@ class Checker {
         if (!fresh) Fail({place / "path"}, "is written by sink '" + known->second + "' too");
       }
       if (!sink.endpoint.empty()) CheckRemote(sink, place);
+      CheckOwnMetrics(sink, place);
     }
     if (queues > config_.memory.budget) {
       Warn({sinks},
            "the queues together may take more than memory.budget; whichever sink stalls first "
            "takes the room of the others");
+    }
+  }
+
+  void CheckOwnMetrics(const Sink& sink, const Place& place) {
+    if (sink.derived_metrics.enabled && !sink.signals.metrics) {
+      Fail({place / "derived_metrics" / "enabled", place / "signals"},
+           "derived metrics are metrics, which are not among the sink's signals");
+    }
+    for (const auto& [name, value] : sink.remote_write.external_labels) {
+      if (name == "le" || name == "quantile" || name.starts_with("__")) {
+        Fail({place / "external_labels" / name}, "this label's name has a meaning of its own in Prometheus");
+      }
     }
   }
 
@@ -271,7 +284,7 @@ class Checker {
                      [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
       const Place header = place / "headers" / name;
       if (std::find(kReserved.begin(), kReserved.end(), lower) != kReserved.end() ||
-          lower.starts_with("grpc-")) {
+          lower.starts_with("grpc-") || lower == "x-prometheus-remote-write-version") {
         Fail({header}, "this header is written by Braid itself");
       } else if (lower == "authorization" && (sink.auth.basic || !sink.auth.bearer.empty())) {
         Fail({header, auth}, "auth writes this header as well; only one can be sent");

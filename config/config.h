@@ -267,30 +267,62 @@ struct Queue {
   friend bool operator==(const Queue&, const Queue&) = default;
 };
 
+// kOtlpGrpc, kOtlpHttp: metrics derived from spans, sent there as OTLP.
+struct DerivedMetrics {
+  bool enabled = false;
+  milliseconds interval{60'000};
+  friend bool operator==(const DerivedMetrics&, const DerivedMetrics&) = default;
+};
+
+// kPrometheusRemoteWrite.
+struct RemoteWrite {
+  enum class Protocol : uint8_t { kAuto, kV1, kV2 };  // auto, 1.0, 2.0
+
+  // What /metrics has by the same names.
+  struct Origins {
+    bool derived = true;
+    bool ingested = true;
+    bool self = false;
+    friend bool operator==(const Origins&, const Origins&) = default;
+  };
+
+  Protocol protocol = Protocol::kAuto;
+  milliseconds interval{15'000};
+  Origins origins;
+  bool native_histograms = true;
+  bool exemplars = true;
+  std::vector<std::pair<std::string, std::string>> external_labels;  // in order of the file
+  friend bool operator==(const RemoteWrite&, const RemoteWrite&) = default;
+};
+
 // One place that data goes to. Which members mean something depends on `type`; the loader refuses keys
 // that the type would ignore.
 struct Sink {
-  enum class Type : uint8_t { kOtlpGrpc, kOtlpHttp, kLoki, kFile, kStdout };
+  enum class Type : uint8_t { kOtlpGrpc, kOtlpHttp, kLoki, kPrometheusRemoteWrite, kFile, kStdout };
   enum class Compression : uint8_t { kNone, kGzip, kZstd };
 
   std::string name;
   Type type = Type::kOtlpGrpc;
   Signals signals{true, true, true};
 
-  // kOtlpGrpc, kOtlpHttp, kLoki: an absolute http:// or https:// URL; https means TLS. kOtlpHttp appends
-  // /v1/traces, /v1/logs, /v1/metrics, kLoki appends /loki/api/v1/push. kOtlpGrpc: no path.
+  // All but kFile and kStdout: an absolute http:// or https:// URL; https means TLS. kOtlpHttp appends
+  // /v1/traces, /v1/logs, /v1/metrics, kLoki appends /loki/api/v1/push, kPrometheusRemoteWrite nothing.
+  // kOtlpGrpc: no path.
   std::string endpoint;
 
   std::vector<std::pair<std::string, Secret>> headers;  // sent with each request (gRPC: as metadata)
   Auth auth;
   ClientTls tls;
-  Compression compression = Compression::kNone;  // kOtlpGrpc: none or gzip; kLoki always sends snappy
+  Compression compression = Compression::kNone;  // kOtlpGrpc: none or gzip; others but kOtlpHttp: none
   milliseconds timeout{10'000};                  // of one request
   Retry retry;
   std::string tenant;  // X-Scope-OrgID; empty: none
 
   // kLoki: stream label to resource attribute, in order of the file.
   std::vector<std::pair<std::string, std::string>> labels;
+
+  DerivedMetrics derived_metrics;
+  RemoteWrite remote_write;
 
   std::string path;  // kFile: JSON lines are appended to it
   Queue queue;

@@ -305,6 +305,11 @@ class Validator {
       return Mismatch(schema, *node, path,
                       node->ambiguous ? "write it in decimal, without leading zeros" : "");
     }
+    // A word that looks like a number to YAML, such as a version.
+    if (node->kind == Kind::kFloat &&
+        std::find(schema.values.begin(), schema.values.end(), node->text) != schema.values.end()) {
+      node->kind = Kind::kString;
+    }
     if (node->kind != Kind::kString) {
       const bool plain_text = schema.kind == Schema::Kind::kNone && schema.values.empty();
       return Mismatch(schema, *node, path, plain_text ? "put it in quotes" : "");

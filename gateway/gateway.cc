@@ -45,6 +45,14 @@ size_t CoreCount(const config::Config& config) {
 // Where slab use (of its limit) raises Pressure, and where the store gives way first.
 constexpr double kStoreGivesWay = 0.80;
 constexpr std::chrono::milliseconds kLongestAnswerDelay{1'000};
+// The core whose lanes get the metrics that are pushed: one, so that the samples of a series stay in order.
+constexpr size_t kPushCore = 0;
+
+// Whether a sink gets what the shards finish; remote write gets only what is pushed.
+bool FedByShards(const exporters::SinkShared& sink) {
+  return sink.config().type != exporters::SinkConfig::Type::kRemoteWrite;
+}
+
 constexpr double kPressureLevels[] = {0.86, 0.93, 0.98};
 
 }  // namespace
@@ -158,8 +166,9 @@ Status Gateway::Start() {
   shard.spans_wait = config_.correlate.spans_wait == config::Correlate::SpansWait::kVerdict;
   shard.exemplars = config_.metrics.exemplars;
   for (const auto& sink : sinks_) {
-    shard.sink_takes.push_back(
-        {sink->takes(Signal::kTraces), sink->takes(Signal::kLogs), sink->takes(Signal::kMetrics)});
+    const bool fed = FedByShards(*sink);
+    shard.sink_takes.push_back({fed && sink->takes(Signal::kTraces), fed && sink->takes(Signal::kLogs),
+                                fed && sink->takes(Signal::kMetrics)});
   }
 
   Core::Background background;
@@ -184,7 +193,10 @@ Status Gateway::Start() {
     shard.chunks.shard = shard.shard;
     cores_.push_back(std::make_unique<Core>(options, *slabs_, *batches_, background));
     Core* core = cores_.back().get();
-    for (size_t sink = 0; sink < sinks_.size(); ++sink) core->AddLane(sink + 1, *sinks_[sink]);
+    for (size_t sink = 0; sink < sinks_.size(); ++sink) {
+      const bool fed = FedByShards(*sinks_[sink]);
+      if (fed || i == kPushCore) core->AddLane(sink + 1, *sinks_[sink], fed);
+    }
     inboxes.push_back(&core->inbox());
     wake.push_back([core] { core->Wake(); });
   }
@@ -206,6 +218,7 @@ Status Gateway::Start() {
                                              config_.receivers.otlp.http.max_request_bytes),
           .authenticate = nullptr});
   api_ = std::make_unique<Api>(*this);
+  MakePush();
 
   background_thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "braid-background");
@@ -218,6 +231,57 @@ Status Gateway::Start() {
       "journal.mode is memory: what has been acknowledged and not yet delivered is lost if the process dies");
   ready_.store(true, std::memory_order_release);
   return {};
+}
+
+void Gateway::MakePush() {
+  std::vector<MetricPush::Target> targets;
+  for (size_t i = 0; i < config_.sinks.size(); ++i) {
+    const config::Sink& sink = config_.sinks[i];
+    MetricPush::Target target;
+    target.sink = i + 1;
+    if (sink.type == config::Sink::Type::kPrometheusRemoteWrite) {
+      const config::RemoteWrite& remote = sink.remote_write;
+      target.interval = remote.interval;
+      target.selection = {remote.origins.derived, remote.origins.ingested, remote.origins.self};
+      exporters::SampleRounds::Options& samples = target.samples.emplace();
+      samples.max_bytes = config_.memory.budget / 8;
+      samples.native_histograms = remote.native_histograms;
+      samples.exemplars = remote.exemplars;
+      samples.external_labels = remote.external_labels;
+    } else if (sink.derived_metrics.enabled) {
+      target.interval = sink.derived_metrics.interval;
+      target.selection = {true, false, false};
+      exporters::OtlpMetricsWriter::Options& otlp = target.otlp.emplace();
+      otlp.max_bytes = config_.memory.budget / 8;
+      otlp.chunk_bytes = config_.batch.max_bytes;
+    } else {
+      continue;
+    }
+    targets.push_back(std::move(target));
+  }
+  if (targets.empty()) return;
+  MetricPush::Options options;
+  options.prepare = [this](const correlate::Selection& selection,
+                           std::function<void(const MetricPush::Produce&)> ready) {
+    if (!selection.self) {
+      ready([this, selection](ExpositionWriter& writer) { api_->Write(selection, nullptr, writer); });
+      return;
+    }
+    Snapshot([this, selection, ready = std::move(ready)](const std::shared_ptr<const GatewaySnapshot>& s) {
+      ready([this, selection, &s](ExpositionWriter& writer) { api_->Write(selection, s.get(), writer); });
+    });
+  };
+  options.deliver = [this](size_t sink, ChunkPtr chunk) {
+    Core* core = cores_[kPushCore].get();
+    core->Post([core, sink, chunk = std::move(chunk)]() mutable { core->PushOwn(sink, std::move(chunk)); });
+  };
+  options.unix_ns = [] {
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                     std::chrono::system_clock::now().time_since_epoch())
+                                     .count());
+  };
+  push_ = std::make_unique<MetricPush>(background_, std::move(options), std::move(targets), *slabs_);
+  push_->Start();
 }
 
 Status Gateway::StartListeners() {
@@ -378,6 +442,27 @@ void Gateway::Drain() {
   if (http_) http_->Stop(listeners);
   sequencer_->ReleaseAnswers(true);
   sequencer_->Drain();
+  std::vector<std::future<void>> folded;
+  for (const auto& core : cores_) {
+    auto done = std::make_shared<std::promise<void>>();
+    folded.push_back(done->get_future());
+    Core* c = core.get();
+    c->Post([c, done] {
+      c->FinishFold();
+      done->set_value();
+    });
+  }
+  for (std::future<void>& one : folded) one.wait_until(deadline);
+  if (push_) {
+    // What the folds have counted is on its way to the background thread, ahead of this.
+    auto done = std::make_shared<std::promise<void>>();
+    std::future<void> pushed = done->get_future();
+    boost::asio::post(background_, [this, done] {
+      series_->Flush();
+      push_->Finish([done] { done->set_value(); });
+    });
+    pushed.wait_until(deadline);
+  }
   std::vector<std::future<void>> stopped;
   for (const auto& core : cores_) {
     auto done = std::make_shared<std::promise<void>>();
@@ -454,6 +539,8 @@ void Gateway::Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>
         if (web_) s.listeners.emplace_back("web", web_->stats());
         s.receiver = receiver_->stats();
         if (filter_) s.filters = filter_->Counts();
+        if (push_) s.pushes = push_->Snapshot();
+        for (PushSnapshot& push : s.pushes) push.protocol = std::string(sinks_[push.sink - 1]->protocol());
         s.journal_mode = std::string(sequencer_->mode());
         s.memory_budget = config_.memory.budget;
         s.slab_used = slabs_->used_bytes();

@@ -20,6 +20,7 @@
 #include "exporters/sinks/sink_factory.h"
 #include "gateway/api/backend.h"
 #include "gateway/core/core.h"
+#include "gateway/push/metric_push.h"
 #include "ingest/decode/filter.h"
 #include "ingest/http/http_server.h"
 #include "ingest/journal/sequencer.h"
@@ -75,6 +76,7 @@ class Gateway : public Backend {
 
   Status MakeSinks();
   Status StartListeners();
+  void MakePush();
   void OnControlTick();
   void Govern();
   void OnLoadTimer();
@@ -106,6 +108,7 @@ class Gateway : public Backend {
   std::vector<std::unique_ptr<ingest::Decoder>> decoders_;  // one per core
   std::unique_ptr<ingest::OtlpReceiver> receiver_;
   std::unique_ptr<Api> api_;
+  std::unique_ptr<MetricPush> push_;  // null if no sink is pushed to
   std::unique_ptr<ingest::HttpServer> grpc_;
   std::unique_ptr<ingest::HttpServer> http_;
   std::unique_ptr<ingest::HttpServer> web_;

@@ -359,6 +359,14 @@ class HttpClient::Connection : public std::enable_shared_from_this<HttpClient::C
             response_.status = status;
             response_.content_type = std::string(parser_->get()[http::field::content_type]);
             response_.retry_after = std::string(parser_->get()[http::field::retry_after]);
+            if (const auto client = client_.lock()) {
+              for (const std::string& name : client->options().keep_headers) {
+                const auto found = parser_->get().find(name);
+                if (found != parser_->get().end()) {
+                  response_.headers.emplace_back(name, std::string(found->value()));
+                }
+              }
+            }
             ReadBody();
           }));
     });

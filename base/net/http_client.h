@@ -76,6 +76,7 @@ class HttpClient {
     size_t max_connections = 12;
     std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);  // resolving and TLS included
     size_t max_response_bytes = 64 << 10;
+    std::vector<std::string> keep_headers;  // response headers to hand on, besides those that always are
   };
 
   struct Request {
@@ -91,8 +92,9 @@ class HttpClient {
     int status = 0;
     std::string content_type;
     std::string retry_after;
-    std::string body;        // the first max_response_bytes
-    bool truncated = false;  // there was more
+    std::vector<std::pair<std::string, std::string>> headers;  // of Options::keep_headers, those that came
+    std::string body;                                          // the first max_response_bytes
+    bool truncated = false;                                    // there was more
   };
 
   // kUnavailable: not reached, cut off or cancelled; kDeadlineExceeded: timed out; kInternal: the answer is

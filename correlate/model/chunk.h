@@ -41,6 +41,13 @@ struct ChunkGroup {
 // Bound: about 1 MiB of content (one larger item makes a larger Chunk).
 class Chunk {
  public:
+  // What `bytes` are.
+  enum class Content : uint8_t {
+    kOtlp,     // one serialised Export{Trace,Logs,Metrics}ServiceRequest
+    kSamples,  // points of the process' own series (exporters/encode/samples.h); made for one sink
+  };
+
+  Content content = Content::kOtlp;
   Signal signal = Signal::kTraces;
   uint32_t shard = 0;
   uint32_t tenant = 0;

@@ -78,7 +78,8 @@ class PageWriter : public ExpositionWriter {
   // The page in pieces of about 256 KiB, to be sent in order. REQUIRES: Finish() was called.
   std::vector<std::string> TakeChunks();
 
-  size_t bytes() const { return done_bytes_ + out_.size(); }
+  // Content so far.
+  virtual size_t bytes() const { return done_bytes_ + out_.size(); }
   const ExpositionStats& stats() const { return stats_; }
 
  protected:
@@ -147,5 +148,9 @@ class PageWriter : public ExpositionWriter {
 // A number as every format's text writes it: integers plainly, others by the shortest digits that read back
 // the same, NaN, +Inf, -Inf.
 void AppendNumber(std::string* out, double value);
+
+// A bound or quantile as Go's %g prints it, which is how "le" values of one metric are compared as text
+// across exporters; with `point`, as OpenMetrics and Prometheus' own storage have it, "1.0" for 1.
+std::string LabelNumber(double value, bool point);
 
 }  // namespace braid::exporters

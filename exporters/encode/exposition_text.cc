@@ -24,23 +24,6 @@ void AppendEscaped(std::string* out, std::string_view text, bool quotes) {
   out->append(text, plain);
 }
 
-// A bound or quantile as Go's %g prints it, which is how "le" values of one metric are compared as text
-// across exporters; OpenMetrics wants a point in it ("1.0").
-std::string LabelNumber(double value, bool point) {
-  char digits[32];
-  auto result = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::scientific);
-  const std::string_view scientific(digits, static_cast<size_t>(result.ptr - digits));
-  int exponent = 0;
-  const size_t e = scientific.find('e');
-  const char* first = scientific.data() + e + (scientific[e + 1] == '+' ? 2 : 1);
-  std::from_chars(first, result.ptr, exponent);
-  if (value != 0 && (exponent < -4 || exponent >= 6)) return std::string(scientific);
-  result = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::fixed);
-  std::string text(digits, result.ptr);
-  if (point && text.find('.') == std::string::npos) text += ".0";
-  return text;
-}
-
 // Seconds with all nine decimals that nanoseconds have, less trailing zeros.
 void AppendSeconds(std::string* out, uint64_t ns) {
   const uint64_t whole = ns / 1'000'000'000;
@@ -126,7 +109,7 @@ class TextWriter final : public PageWriter {
       o.append(metric_).append("_bucket{");
       if (!rendered_.empty()) o.append(rendered_) += ',';
       o.append(bound_labels_[i]);
-      AppendNumber(&o, Observations(cumulative));
+      AppendNumber(&o, cumulative);
       if (i < exemplars.size()) Exemplar(exemplars[i]);
       out() += '\n';
     }
@@ -140,16 +123,11 @@ class TextWriter final : public PageWriter {
     if (classic_sum || !open_metrics_) {
       Name(metric_, "_count");
       Labels();
-      AppendNumber(&out(), Observations(cumulative));
+      AppendNumber(&out(), cumulative);
       out() += '\n';
     }
     Created(created_ns);
   }
-
-  // OpenMetrics has whole numbers in buckets and counts, and its reference parser refuses a page with
-  // another. Totals are rounded, so the error is never more than half an observation, and what is equal stays
-  // so.
-  double Observations(double total) const { return open_metrics_ ? std::round(total) : total; }
 
   void PutSummary(const SummaryView& summary, uint64_t created_ns) override {
     Render();
@@ -243,6 +221,21 @@ class TextWriter final : public PageWriter {
 };
 
 }  // namespace
+
+std::string LabelNumber(double value, bool point) {
+  char digits[32];
+  auto result = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::scientific);
+  const std::string_view scientific(digits, static_cast<size_t>(result.ptr - digits));
+  int exponent = 0;
+  const size_t e = scientific.find('e');
+  const char* first = scientific.data() + e + (scientific[e + 1] == '+' ? 2 : 1);
+  std::from_chars(first, result.ptr, exponent);
+  if (value != 0 && (exponent < -4 || exponent >= 6)) return std::string(scientific);
+  result = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::fixed);
+  std::string text(digits, result.ptr);
+  if (point && text.find('.') == std::string::npos) text += ".0";
+  return text;
+}
 
 std::unique_ptr<PageWriter> NewTextWriter(ExpositionFormat format, const PageWriter::Options& options) {
   return std::make_unique<TextWriter>(format == ExpositionFormat::kOpenMetrics, options);

@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "exporters/encode/json.h"
 #include "exporters/encode/otlp.h"
+#include "exporters/encode/remote_write.h"
 
 namespace braid::exporters {
 namespace {
@@ -139,7 +140,10 @@ class FileDeadLetter final : public DeadLetter {
     text += ",\"signal\":";
     AppendJsonString(SignalName(piece.chunk->signal), &text);
     text += "}\n";
-    AppendOtlpJsonLine(piece, slabs_, &text);
+    switch (piece.chunk->content) {
+      case Chunk::Content::kOtlp: AppendOtlpJsonLine(piece, slabs_, &text); break;
+      case Chunk::Content::kSamples: AppendSampleJson(*piece.chunk, piece.first, piece.count, &text); break;
+    }
     return file_->Append(text).Annotate("sink " + sink_ + ": dead letter");
   }
 

@@ -13,7 +13,8 @@ namespace braid::exporters {
 // long as the disk does.
 Result<std::unique_ptr<SinkShared>> MakeFile(SinkConfig config, std::unique_ptr<DeadLetter> dead_letter);
 
-// Refused items, as OTLP JSON requests, one a line, after a line {"reason":"...","signal":"..."}.
+// Refused items, as OTLP JSON requests, one a line, after a line {"reason":"...","signal":"..."}; or refused
+// samples, a line for each series.
 // `sink` locates errors.
 Result<std::unique_ptr<DeadLetter>> OpenDeadLetter(const std::string& sink, const std::string& path,
                                                    SlabPool& slabs);

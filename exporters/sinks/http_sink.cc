@@ -1,40 +1,29 @@
 #include "exporters/sinks/http_sink.h"
 
-#include <algorithm>
-#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/net/backoff.h"
 #include "base/net/codec.h"
 #include "base/net/http_client.h"
 #include "exporters/encode/encoding_cache.h"
 #include "exporters/encode/loki.h"
 #include "exporters/encode/otlp.h"
-#include "exporters/sinks/credentials.h"
+#include "exporters/sinks/http_shared.h"
 #include "exporters/sinks/reply.h"
 
 namespace braid::exporters {
 namespace {
 
 namespace asio = boost::asio;
-using Headers = std::vector<std::pair<std::string, std::string>>;
 
-constexpr std::string_view kLokiPath = "/loki/api/v1/push";
+std::string_view LokiPath(Signal) { return "/loki/api/v1/push"; }
 
 // What Loki answers for a blocked tenant unless told otherwise: a success to careless clients.
 constexpr int kLokiBlocked = 260;
-
-// One server and a place on it.
-struct Target {
-  net::HttpUrl url;
-  size_t client = 0;  // index of the client that talks to this server
-};
 
 net::Encoding EncodingOf(SinkConfig::Compression compression) {
   switch (compression) {
@@ -43,74 +32,6 @@ net::Encoding EncodingOf(SinkConfig::Compression compression) {
     case SinkConfig::Compression::kZstd: return net::Encoding::kZstd;
   }
   return net::Encoding::kIdentity;
-}
-
-// What all HTTP sinks share between the cores: targets, headers, trust.
-class HttpShared : public SinkShared {
- public:
-  HttpShared(SinkConfig config, std::unique_ptr<DeadLetter> dead_letter, SlabPool& slabs,
-             std::array<std::optional<Target>, kSignals> targets, std::vector<net::HttpUrl> servers,
-             std::shared_ptr<const net::TlsClientContext> tls, Headers headers)
-      : SinkShared(std::move(config), std::move(dead_letter)),
-        slabs_(slabs),
-        targets_(std::move(targets)),
-        servers_(std::move(servers)),
-        tls_(std::move(tls)),
-        headers_(std::move(headers)) {}
-
-  std::vector<std::unique_ptr<net::HttpClient>> NewClients(asio::io_context& io) const {
-    std::vector<std::unique_ptr<net::HttpClient>> clients;
-    for (const net::HttpUrl& server : servers_) {
-      net::HttpClient::Options options;
-      options.server = server;
-      options.tls = tls_;
-      options.server_name = config().tls.server_name;
-      options.max_connections = static_cast<size_t>(config().queue.max_in_flight) * kSignals;
-      options.connect_timeout = config().connect_timeout;
-      options.max_response_bytes = kMaxReply;
-      clients.push_back(std::make_unique<net::HttpClient>(io, std::move(options)));
-    }
-    return clients;
-  }
-
-  net::HttpClient::Request NewRequest(Signal signal, Body body) const {
-    net::HttpClient::Request request;
-    request.target = target(signal).url.target;
-    request.headers = headers_;
-    request.body = body.bytes;
-    request.body_owner = std::move(body.owner);
-    request.timeout = config().timeout;
-    return request;
-  }
-
-  const Target& target(Signal signal) const { return *targets_[static_cast<size_t>(signal)]; }
-  SlabPool& slabs() const { return slabs_; }
-
- private:
-  SlabPool& slabs_;
-  const std::array<std::optional<Target>, kSignals> targets_;
-  const std::vector<net::HttpUrl> servers_;
-  const std::shared_ptr<const net::TlsClientContext> tls_;
-  const Headers headers_;
-};
-
-SendResult NotAnswered(std::string_view sink, const Status& status) {
-  SendResult result;
-  // Garbage instead of HTTP may be a proxy's bad minute as well as a wrong port.
-  result.kind = SendResult::Kind::kRetry;
-  result.message = "sink " + std::string(sink) + ": " + QuoteReply(status.message());
-  return result;
-}
-
-SendResult NotTaken(std::string_view sink, const net::HttpClient::Response& response) {
-  std::string text = response.body;
-  auto retry_after = net::ParseRetryAfter(response.retry_after, std::chrono::system_clock::now());
-  if (response.content_type.starts_with("application/x-protobuf")) {
-    RpcStatus status = ReadRpcStatus(response.body);
-    text = std::move(status.message);
-    if (!retry_after) retry_after = status.retry_delay;
-  }
-  return ReadHttpError(sink, response.status, text, retry_after);
 }
 
 class OtlpHttpSink final : public Sink {
@@ -234,93 +155,13 @@ class LokiShared final : public HttpShared {
   const LokiEncoder encoder_;
 };
 
-// Joins "/base/" and "/v1/traces"; keeps a query.
-std::string Join(std::string target, std::string_view path) {
-  std::string query;
-  if (const size_t at = target.find('?'); at != std::string::npos) {
-    query = target.substr(at);
-    target.resize(at);
-  }
-  while (target.ends_with('/')) target.pop_back();
-  if (!target.ends_with(path)) target += path;
-  return target + query;
-}
-
-// The parts of the configuration that both sinks check alike.
-struct Checked {
-  std::array<std::optional<Target>, kSignals> targets;
-  std::vector<net::HttpUrl> servers;
-  std::shared_ptr<const net::TlsClientContext> tls;
-  Headers headers;
-};
-
-Result<Checked> Check(const SinkConfig& config, std::string_view loki_path) {
-  Checked out;
-  bool needs_tls = false;
-  for (size_t i = 0; i < kSignals; ++i) {
-    if (!config.signals[i]) continue;
-    const bool own = !config.signal_endpoints[i].empty();
-    Result<net::HttpUrl> url = net::ParseHttpUrl(own ? config.signal_endpoints[i] : config.endpoint);
-    if (!url.ok()) return url.status().Annotate(own ? "signal_endpoints" : "endpoint");
-    if (config.tls.enabled && !url->tls) {
-      return InvalidArgument("tls is enabled but the endpoint says http://; write https://");
-    }
-    if (!own) {
-      url->target = Join(url->target, loki_path.empty() ? OtlpPath(static_cast<Signal>(i)) : loki_path);
-    }
-    needs_tls = needs_tls || url->tls;
-    size_t client = 0;
-    while (client < out.servers.size() &&
-           (out.servers[client].authority != url->authority || out.servers[client].tls != url->tls)) {
-      ++client;
-    }
-    if (client == out.servers.size()) out.servers.push_back(*url);
-    out.targets[i] = Target{std::move(*url), client};
-  }
-  if (out.servers.empty()) return InvalidArgument("signals: none is on");
-
-  if (needs_tls) {
-    Result<TlsFiles> files = ReadTlsFiles(config.tls);
-    if (!files.ok()) return files.status();
-    auto tls = net::TlsClientContext::Make({.ca_pem = std::move(files->ca),
-                                            .certificate_pem = std::move(files->certificate),
-                                            .key_pem = std::move(files->key),
-                                            .skip_verify = config.tls.insecure_skip_verify});
-    if (!tls.ok()) return tls.status().Annotate("tls");
-    out.tls = std::move(*tls);
-  }
-
-  out.headers.emplace_back("Content-Type", "application/x-protobuf");
-  out.headers.emplace_back("User-Agent", "braid");
-  for (const auto& [name, value] : config.headers) {
-    if (!net::ValidHttpHeader(name, value)) {
-      return InvalidArgument("headers: '" + QuoteReply(name) + "' has characters that a header cannot hold");
-    }
-    std::string lower = name;
-    std::transform(lower.begin(), lower.end(), lower.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    constexpr std::array<std::string_view, 6> kOurs = {"host",       "content-length",   "content-type",
-                                                       "connection", "content-encoding", "transfer-encoding"};
-    if (std::find(kOurs.begin(), kOurs.end(), lower) != kOurs.end()) {
-      return InvalidArgument("headers: '" + name + "' is set by Braid");
-    }
-    out.headers.emplace_back(name, value);
-  }
-  if (std::string authorization = AuthorizationHeader(config); !authorization.empty()) {
-    if (!net::ValidHttpHeader("Authorization", authorization)) {
-      return InvalidArgument("auth: the credentials have characters that a header cannot hold");
-    }
-    out.headers.emplace_back("Authorization", std::move(authorization));
-  }
-  return out;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SinkShared>> MakeOtlpHttp(SinkConfig config, std::unique_ptr<DeadLetter> dead_letter,
                                                  SlabPool& slabs) {
-  Result<Checked> checked = Check(config, "");
+  Result<CheckedHttp> checked = CheckHttp(config, OtlpPath);
   if (!checked.ok()) return checked.status();
+  checked->headers.emplace_back("Content-Type", "application/x-protobuf");
   const net::Encoding encoding = EncodingOf(config.compression);
   if (encoding != net::Encoding::kIdentity) {
     checked->headers.emplace_back("Content-Encoding", net::EncodingName(encoding));
@@ -333,8 +174,9 @@ Result<std::unique_ptr<SinkShared>> MakeOtlpHttp(SinkConfig config, std::unique_
 Result<std::unique_ptr<SinkShared>> MakeLoki(SinkConfig config, std::unique_ptr<DeadLetter> dead_letter,
                                              SlabPool& slabs) {
   config.signals = {false, true, false};
-  Result<Checked> checked = Check(config, kLokiPath);
+  Result<CheckedHttp> checked = CheckHttp(config, LokiPath);
   if (!checked.ok()) return checked.status();
+  checked->headers.emplace_back("Content-Type", "application/x-protobuf");
   if (!config.loki_tenant.empty()) {
     if (!net::ValidHttpHeader("X-Scope-OrgID", config.loki_tenant)) {
       return InvalidArgument("tenant has characters that a header cannot hold");

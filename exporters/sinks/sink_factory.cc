@@ -3,6 +3,7 @@
 #include "exporters/sinks/file_sink.h"
 #include "exporters/sinks/http_sink.h"
 #include "exporters/sinks/otlp_grpc.h"
+#include "exporters/sinks/remote_write_sink.h"
 
 namespace braid::exporters {
 namespace {
@@ -40,6 +41,7 @@ Result<std::unique_ptr<SinkShared>> Make(const SinkConfig& config, SlabPool& sla
     case SinkConfig::Type::kOtlpGrpc: return MakeOtlpGrpc(config, std::move(dead_letter), slabs);
     case SinkConfig::Type::kOtlpHttp: return MakeOtlpHttp(config, std::move(dead_letter), slabs);
     case SinkConfig::Type::kLoki: return MakeLoki(config, std::move(dead_letter), slabs);
+    case SinkConfig::Type::kRemoteWrite: return MakeRemoteWrite(config, std::move(dead_letter), slabs);
     case SinkConfig::Type::kFile: return MakeFile(config, std::move(dead_letter));
   }
   return InvalidArgument("type: unknown");

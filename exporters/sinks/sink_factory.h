@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,8 +24,9 @@ namespace braid::exporters {
 // One configured destination. Strings that hold secrets (header values, password, token) are used to
 // connect and appear in no message.
 struct SinkConfig {
-  enum class Type : uint8_t { kOtlpGrpc, kOtlpHttp, kLoki, kFile };
+  enum class Type : uint8_t { kOtlpGrpc, kOtlpHttp, kLoki, kFile, kRemoteWrite };
   enum class Compression : uint8_t { kNone, kGzip, kZstd };
+  enum class RemoteWrite : uint8_t { kAuto, kV1, kV2 };  // kAuto: 2.0, or 1.0 where that is not known
   enum class FileFormat : uint8_t {
     kJsonLines,  // one flat, readable JSON object for each span, log record or metric
     kOtlpJson,   // one ExportXServiceRequest in OTLP JSON for each request
@@ -33,12 +35,13 @@ struct SinkConfig {
   std::string name;  // in messages: "sink <name>: ..."
   Type type = Type::kOtlpGrpc;
 
-  // Which signals it takes. Loki takes logs only, whatever is set.
+  // Which signals it takes. Loki takes logs only, remote write metrics only, whatever is set.
   std::array<bool, kSignals> signals = {true, true, true};
 
   // kOtlpGrpc: "host:port", "http://host:port", or "https://host:port" (which turns TLS on).
   // kOtlpHttp: base URL; "/v1/traces", "/v1/logs" and "/v1/metrics" are appended to its path.
   // kLoki: base URL; "/loki/api/v1/push" is appended unless the URL already ends with it.
+  // kRemoteWrite: the whole URL.
   std::string endpoint;
 
   // kOtlpHttp: full URL for one signal, used as it is. Empty: from `endpoint`.
@@ -61,8 +64,8 @@ struct SinkConfig {
     bool insecure_skip_verify = false;
   } tls;
 
-  Compression compression =
-      Compression::kNone;  // kOtlpGrpc: none or gzip; ignored by Loki (always snappy) and files
+  Compression compression = Compression::kNone;  // kOtlpGrpc: none or gzip; ignored by Loki and remote write
+                                                 // (always snappy) and files
   std::chrono::nanoseconds timeout = std::chrono::seconds(10);  // of one request, from start to answer
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);
 
@@ -80,12 +83,15 @@ struct SinkConfig {
                                         {"k8s.cluster.name", "cluster"}};
   size_t loki_max_line_bytes = 256 << 10;  // longer ones are dropped{too_large}, as Loki would
 
+  RemoteWrite remote_write = RemoteWrite::kAuto;  // kRemoteWrite
+
   // kFile.
   std::string path = "-";  // "-": standard output
   FileFormat file_format = FileFormat::kJsonLines;
 
   Lane::Options queue;
-  std::string dead_letter_path;  // OTLP JSON lines; empty: refused items are dropped{rejected}
+  std::string
+      dead_letter_path;  // OTLP JSON lines (samples: JSON lines); empty: refused items are dropped{rejected}
 };
 
 // What the cores share of one destination: its checked configuration, and for OTLP/gRPC the channel and its
@@ -100,6 +106,9 @@ class SinkShared {
   const SinkConfig& config() const { return config_; }
 
   bool takes(Signal signal) const { return config_.signals[static_cast<size_t>(signal)]; }
+
+  // What the receiver is spoken to in, where there is a choice; else empty. Any thread.
+  virtual std::string_view protocol() const { return ""; }
 
   // One core's end. `io` is that core's loop, run by one thread.
   virtual std::unique_ptr<Sink> NewSink(boost::asio::io_context& io) = 0;

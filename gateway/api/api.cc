@@ -123,6 +123,16 @@ void Api::Handle(Request request, Responder responder) {
   }
 }
 
+void Api::Write(const correlate::Selection& selection, const GatewaySnapshot* snapshot,
+                ExpositionWriter& writer) const {
+  if (selection.derived) backend_.series().Write(writer);
+  if (selection.self) {
+    telemetry_.Write(writer, AccountOf(*snapshot),
+                     [&](Readings& readings) { ReadGateway(*snapshot, readings); });
+  }
+  if (selection.ingested) backend_.ingested().Write(writer);
+}
+
 void Api::Metrics(const Request& request, Responder responder) {
   correlate::Selection selection;
   if (const auto only = request.QueryParameter("only")) {
@@ -141,12 +151,7 @@ void Api::Metrics(const Request& request, Responder responder) {
     // A page of more than a quarter of all memory is cut, and what is missing from it counted.
     auto writer = exporters::PageWriter::New(format.format,
                                              {.max_bytes = static_cast<size_t>(snapshot->memory_budget / 4)});
-    if (selection.derived) backend_.series().Write(*writer);
-    if (selection.self) {
-      telemetry_.Write(*writer, AccountOf(*snapshot),
-                       [&](Readings& readings) { ReadGateway(*snapshot, readings); });
-    }
-    if (selection.ingested) backend_.ingested().Write(*writer);
+    Write(selection, snapshot.get(), *writer);
     writer->Finish();
     telemetry_.CountPage(writer->stats());
     Response response;

@@ -27,6 +27,11 @@ class Api : public ingest::Handler {
   std::optional<ingest::Response> Screen(ingest::Request& head) override;
   void Handle(ingest::Request request, ingest::Responder responder) override;
 
+  // What /metrics shows of `selection`, in its order. `snapshot` may be null if Braid's own metrics are not
+  // selected. Background thread.
+  void Write(const correlate::Selection& selection, const GatewaySnapshot* snapshot,
+             ExpositionWriter& writer) const;
+
  private:
   static constexpr size_t kMaxTraceItems = 50'000;
 

@@ -13,12 +13,28 @@
 #include "correlate/derive/metric_ingest.h"
 #include "correlate/derive/series_owner.h"
 #include "correlate/pipeline/shard.h"
+#include "exporters/encode/exposition.h"
 #include "gateway/core/core.h"
 #include "ingest/decode/filter.h"
 #include "ingest/http/http_server.h"
 #include "ingest/receivers/otlp_receiver.h"
 
 namespace braid::gateway {
+
+// What is pushed to one sink at intervals.
+struct PushSnapshot {
+  size_t sink = 0;       // index of the account
+  bool samples = false;  // by remote write; else OTLP
+  std::string protocol;  // of remote write: "1.0" or "2.0", as it goes out now
+  uint64_t rounds = 0;
+  uint64_t points = 0;      // of the last round
+  double last_seconds = 0;  // that the last round took
+  uint64_t stale_markers = 0;
+  uint64_t exemplars = 0;
+  uint64_t exemplars_dropped = 0;
+  uint64_t merged = 0;                                          // points that external labels made equal
+  std::array<uint64_t, exporters::kExpositionSkips> skipped{};  // points
+};
 
 // Everything that is known of the process at about one instant: what /metrics, /api/v1/status and the
 // shutdown log are written from. Each core's part is exact; the cores are asked one after the other.
@@ -33,6 +49,7 @@ struct GatewaySnapshot {
   std::vector<std::pair<std::string, ingest::HttpStats>> listeners;
   ingest::OtlpReceiver::Stats receiver;
   std::vector<ingest::Filter::RuleCount> filters;
+  std::vector<PushSnapshot> pushes;
   std::string journal_mode;
   size_t memory_budget = 0;
   size_t slab_used = 0;

@@ -182,6 +182,43 @@ void ReadLanes(const GatewaySnapshot& s, Readings& r) {
        [](const Sum& x) { return x.shed_fields; });
 }
 
+void ReadPushes(const GatewaySnapshot& s, Readings& r) {
+  if (s.pushes.empty()) return;
+  const auto each = [&](Readings::Family family, auto value) {
+    for (const PushSnapshot& push : s.pushes) family.Add({{"sink", s.sinks[push.sink]}}, value(push));
+  };
+  using P = PushSnapshot;
+  each(r.Counter("braid_push_rounds_total", "Rounds in which metrics were taken for the sink."),
+       [](const P& p) { return p.rounds; });
+  each(r.Gauge("braid_push_points", "Points of the last round; a whole histogram is one."),
+       [](const P& p) { return p.points; });
+  each(r.Gauge("braid_push_round_seconds", "How long taking the last round took."),
+       [](const P& p) { return p.last_seconds; });
+  each(r.Counter("braid_push_exemplars_total", "Exemplars sent along."),
+       [](const P& p) { return p.exemplars; });
+  each(r.Counter("braid_push_exemplars_dropped_total", "Exemplars that could not be sent along."),
+       [](const P& p) { return p.exemplars_dropped; });
+  auto skipped = r.Counter("braid_push_skipped_points_total", "Points left out of a round, by reason.");
+  for (const P& push : s.pushes) {
+    for (size_t i = 0; i < push.skipped.size(); ++i) {
+      skipped.Add({{"sink", s.sinks[push.sink]},
+                   {"reason", exporters::ExpositionSkipName(static_cast<exporters::ExpositionSkip>(i))}},
+                  push.skipped[i]);
+    }
+    if (push.samples) {
+      skipped.Add({{"sink", s.sinks[push.sink]}, {"reason", "equal_by_external_labels"}}, push.merged);
+    }
+  }
+  auto stale = r.Counter("braid_push_stale_markers_total", "Series whose end was told to the sink.");
+  for (const P& push : s.pushes) {
+    if (push.samples) stale.Add({{"sink", s.sinks[push.sink]}}, push.stale_markers);
+  }
+  auto protocol = r.Gauge("braid_push_protocol_info", "Version of remote write that the sink is sent.");
+  for (const P& push : s.pushes) {
+    if (push.samples) protocol.Add({{"sink", s.sinks[push.sink]}, {"version", push.protocol}}, uint64_t{1});
+  }
+}
+
 void ReadListeners(const GatewaySnapshot& s, Readings& r) {
   const auto& all = s.listeners;
   const auto each = [&](Readings::Family family, auto value) {
@@ -321,6 +358,7 @@ void ReadGateway(const GatewaySnapshot& snapshot, Readings& readings) {
   ReadMemory(snapshot, readings);
   ReadStore(snapshot, readings);
   ReadLanes(snapshot, readings);
+  ReadPushes(snapshot, readings);
   ReadListeners(snapshot, readings);
   ReadFilters(snapshot, readings);
   ReadReceiver(snapshot.receiver, readings);

@@ -178,6 +178,20 @@ std::string RenderStatus(const GatewaySnapshot& s) {
                    {"expired", s.series.expired_series},
                    {"ingested", s.ingested.series}};
   out["lanes"] = std::move(lanes);
+  json::array pushes;
+  for (const PushSnapshot& push : s.pushes) {
+    json::object one{{"sink", s.sinks[push.sink]},
+                     {"rounds", push.rounds},
+                     {"points", push.points},
+                     {"lastSeconds", push.last_seconds},
+                     {"exemplars", push.exemplars}};
+    if (push.samples) {
+      one["protocol"] = push.protocol;
+      one["staleMarkers"] = push.stale_markers;
+    }
+    pushes.push_back(std::move(one));
+  }
+  out["pushes"] = std::move(pushes);
   return json::serialize(out);
 }
 

@@ -19,14 +19,25 @@ Core::Core(const Options& options, SlabPool& slabs, BatchPool& batches, Backgrou
 
 Core::~Core() { Join(); }
 
-void Core::AddLane(size_t sink, exporters::SinkShared& shared) {
+void Core::AddLane(size_t sink, exporters::SinkShared& shared, bool fed_by_shard) {
   exporters::Lane::Ledgers ledgers{};
   for (int signal = 0; signal < kSignals; ++signal) {
     if (shared.takes(static_cast<Signal>(signal))) {
       ledgers[static_cast<size_t>(signal)] = &shard_.ledger(sink)[static_cast<size_t>(signal)];
     }
   }
-  lanes_.push_back({sink, shared.NewLane(io_, ledgers)});
+  lanes_.push_back({sink, shared.NewLane(io_, ledgers), fed_by_shard});
+}
+
+void Core::PushOwn(size_t sink, ChunkPtr chunk) {
+  for (LaneOf& lane : lanes_) {
+    if (lane.sink != sink) continue;
+    LedgerEntry& entry = shard_.ledger(sink)[static_cast<size_t>(chunk->signal)];
+    entry.Accept(chunk->count);
+    entry.Queue(chunk->count);
+    lane.lane->Push(std::move(chunk));
+    return;
+  }
 }
 
 void Core::Start(const std::string& thread_name) {
@@ -80,16 +91,15 @@ void Core::CheckLoad() {
 void Core::FinishFold() {
   InboxRecord record;
   while (inbox_.Pop(&record)) shard_.Apply(std::move(record));
-  if (!shard_.idle()) {
-    record = InboxRecord{};
-    record.kind = InboxRecord::Kind::kDrain;
-    shard_.Apply(std::move(record));
-  }
+  // Also when nothing is held: what was counted since the last hand-over has to go out.
+  record = InboxRecord{};
+  record.kind = InboxRecord::Kind::kDrain;
+  shard_.Apply(std::move(record));
 }
 
 void Core::OnChunk(ChunkPtr chunk) {
   for (LaneOf& lane : lanes_) {
-    if (lane.lane->Takes(chunk->signal)) lane.lane->Push(chunk);
+    if (lane.fed_by_shard && lane.lane->Takes(chunk->signal)) lane.lane->Push(chunk);
   }
   if (chunk->signal != Signal::kMetrics) store_.Add(std::move(chunk));
 }

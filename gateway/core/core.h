@@ -66,8 +66,13 @@ class Core : public correlate::ShardOutput {
   correlate::Shard& shard() { return shard_; }
   correlate::ChunkStore& store() { return store_; }
 
-  // Adds the lane of the sink at this index of the account. REQUIRES: not started.
-  void AddLane(size_t sink, exporters::SinkShared& shared);
+  // Adds the lane of the sink at this index of the account. One that is not `fed_by_shard` gets nothing but
+  // what PushOwn() hands in. REQUIRES: not started.
+  void AddLane(size_t sink, exporters::SinkShared& shared, bool fed_by_shard);
+
+  // Queues metrics that the process itself made for one sink: accepted and queued in its account. Core's
+  // thread. REQUIRES: the sink has a lane here that takes metrics.
+  void PushOwn(size_t sink, ChunkPtr chunk);
 
   void Start(const std::string& thread_name);
 
@@ -112,6 +117,7 @@ class Core : public correlate::ShardOutput {
   struct LaneOf {
     size_t sink;
     std::unique_ptr<exporters::Lane> lane;
+    bool fed_by_shard;
   };
 
   void Turn();

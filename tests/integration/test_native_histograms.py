@@ -110,7 +110,7 @@ def test_all_kinds(start_braid, tmp_path):
 
     chance = random.Random(7)
     cumulative, delta = shops()
-    prometheus = Prometheus(braid.web_address, tmp_path, ("exemplar-storage", "native-histograms"))
+    prometheus = Prometheus(tmp_path, braid.web_address, ("exemplar-storage", "native-histograms"))
     try:
         eventually(lambda: prometheus.value("up") == 1, 30)
         for spread in (0.05, 0.5, 1, 1.5):
@@ -203,7 +203,7 @@ def test_edges(start_braid, tmp_path):
 
     for fill in (empty, below, fine, ends, coarse):
         post(braid, fill)
-    prometheus = Prometheus(braid.web_address, tmp_path, ("native-histograms",))
+    prometheus = Prometheus(tmp_path, braid.web_address, ("native-histograms",))
     try:
         eventually(lambda: prometheus.value("histogram_count(edge_fine)") == 3, 30)
         assert prometheus.value("histogram_count(edge_empty)") == 0

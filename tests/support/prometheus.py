@@ -1,4 +1,4 @@
-"""Debian's Prometheus server, for a test."""
+"""Runs Debian's Prometheus for a test, and asks it things."""
 
 import json
 import subprocess
@@ -10,20 +10,21 @@ from braid import eventually, free_ports, tool
 
 
 class Prometheus:
-    """One that scrapes `target` each half second. `features` are flags of --enable-feature."""
+    """A running one with its data in `folder`. Scrapes `target` if there is one; `arguments` are more of its flags."""
 
-    def __init__(self, target, folder, features=("exemplar-storage",)):
-        (port,) = free_ports(1)
+    def __init__(self, folder, target=None, features=("exemplar-storage",), arguments=(),
+                 port=None):
+        port = port or free_ports(1)[0]
         self.url = f"http://127.0.0.1:{port}"
         (folder / "prometheus.yml").write_text(json.dumps({
             "global": {"scrape_interval": "500ms", "scrape_timeout": "400ms"},
-            "scrape_configs": [{"job_name": "braid", "static_configs": [{"targets": [target]}]}],
+            "scrape_configs": [{"job_name": "braid", "static_configs": [{"targets": [target]}]}] if target else [],
         }))
         self._log = open(folder / "prometheus.log", "wb")
         self._log_path = folder / "prometheus.log"
         self._process = subprocess.Popen(
             [tool("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-             f"--web.listen-address=127.0.0.1:{port}", f"--enable-feature={','.join(features)}"],
+             f"--web.listen-address=127.0.0.1:{port}", f"--enable-feature={','.join(features)}", *arguments],
             stdout=self._log, stderr=subprocess.STDOUT)
         self.start = time.time()
         eventually(self._ready, 30)

@@ -41,7 +41,40 @@ inline constexpr Broken kBroken[] = {
      "  a:\n"
      "    type: stdout\n"
      "    endpoint: http://127.0.0.1:1\n"sv,
-     "f:4:5: sinks.a.endpoint: key of otlp_grpc, otlp_http, loki, not of stdout\n"},
+     "f:4:5: sinks.a.endpoint: key of otlp_grpc, otlp_http, loki, prometheus_remote_write, not of stdout\n"},
+    {"DerivedMetricsWithoutMetrics",
+     "sinks:\n"
+     "  a:\n"
+     "    type: otlp_grpc\n"
+     "    endpoint: http://127.0.0.1:1\n"
+     "    signals: [traces]\n"
+     "    derived_metrics:\n"
+     "      enabled: true\n"sv,
+     "f:7:16: sinks.a.derived_metrics.enabled: derived metrics are metrics, which are not among the sink's signals\n"},
+    {"ExternalLabelThatPrometheusOwns",
+     "sinks:\n"
+     "  a:\n"
+     "    type: prometheus_remote_write\n"
+     "    endpoint: http://127.0.0.1:1/w\n"
+     "    external_labels: {le: x, ok: w, __name__: z}\n"sv,
+     "f:5:27: sinks.a.external_labels.le: this label's name has a meaning of its own in Prometheus\n"
+     "f:5:47: sinks.a.external_labels.__name__: this label's name has a meaning of its own in Prometheus\n"},
+    {"RemoteWriteCannotRefuse",
+     "sinks:\n"
+     "  a:\n"
+     "    type: prometheus_remote_write\n"
+     "    endpoint: http://127.0.0.1:1/w\n"
+     "    queue: {on_full: refuse}\n"
+     "    protocol: 3.0\n"sv,
+     "f:5:22: sinks.a.queue.on_full: expected 'drop_oldest', got 'refuse'\n"
+     "f:6:15: sinks.a.protocol: expected one of auto, 1.0, 2.0, got the number 3.0\n"},
+    {"RemoteWriteVersionHeader",
+     "sinks:\n"
+     "  a:\n"
+     "    type: prometheus_remote_write\n"
+     "    endpoint: http://127.0.0.1:1/w\n"
+     "    headers: {X-Prometheus-Remote-Write-Version: a}\n"sv,
+     "f:5:50: sinks.a.headers.X-Prometheus-Remote-Write-Version: this header is written by Braid itself\n"},
     {"SpelledWithDashes",
      "correlate:\n"
      "  log-hold: 5s\n"sv,
@@ -215,23 +248,23 @@ inline constexpr Broken kBroken[] = {
      "sinks:\n"
      "  a:\n"
      "    endpoint: http://127.0.0.1:1\n"sv,
-     "f:2:3: sinks.a: missing key 'type', one of otlp_grpc, otlp_http, loki, file, stdout\n"},
+     "f:2:3: sinks.a: missing key 'type', one of otlp_grpc, otlp_http, loki, prometheus_remote_write, file, stdout\n"},
     {"SinkTypeMisspelt",
      "sinks:\n"
      "  a:\n"
      "    type: otlp-grpc\n"sv,
-     "f:3:11: sinks.a.type: expected one of otlp_grpc, otlp_http, loki, file, stdout, got "
+     "f:3:11: sinks.a.type: expected one of otlp_grpc, otlp_http, loki, prometheus_remote_write, file, stdout, got "
      "'otlp-grpc'; did you mean 'otlp_grpc'?\n"},
     {"SinkTypeUnknown",
      "sinks:\n"
      "  a:\n"
      "    type: kafka\n"sv,
-     "f:3:11: sinks.a.type: expected one of otlp_grpc, otlp_http, loki, file, stdout, got 'kafka'\n"},
+     "f:3:11: sinks.a.type: expected one of otlp_grpc, otlp_http, loki, prometheus_remote_write, file, stdout, got 'kafka'\n"},
     {"SinkTypeKeyMisspelt",
      "sinks:\n"
      "  a:\n"
      "    typ: stdout\n"sv,
-     "f:2:3: sinks.a: missing key 'type', one of otlp_grpc, otlp_http, loki, file, stdout; is 'typ' "
+     "f:2:3: sinks.a: missing key 'type', one of otlp_grpc, otlp_http, loki, prometheus_remote_write, file, stdout; is 'typ' "
      "meant to be it?\n"},
     {"SinkWithoutEndpoint",
      "sinks:\n"

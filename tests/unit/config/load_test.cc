@@ -163,6 +163,50 @@ shutdown: {drain_deadline: 1s}
   EXPECT_EQ(c.shutdown.drain_deadline, milliseconds(1'000));
 }
 
+// Scenario: a remote write sink with every key of its own, one with none, and derived metrics over OTLP. The
+// version is written as YAML readers like it least, as a number. Guarantees: every value arrives in its
+// place; the defaults are those of the structs.
+TEST_F(LoadTest, BindsMetricsThatArePushed) {
+  const Loaded loaded = LoadText(R"(
+sinks:
+  full:
+    type: prometheus_remote_write
+    endpoint: https://h/api/v1/write
+    protocol: 2.0
+    interval: 30s
+    origins: [self, derived]
+    native_histograms: false
+    exemplars: false
+    external_labels: {zone: eu, a: "1"}
+    tenant: t
+    queue: {max_bytes: 2MiB}
+  quoted: {type: prometheus_remote_write, endpoint: 'http://h/w', protocol: "1.0"}
+  backend: {type: otlp_grpc, endpoint: 'http://h:1', derived_metrics: {enabled: true, interval: 10s}}
+)");
+  ASSERT_TRUE(loaded.ok()) << loaded.Report();
+  const std::vector<Sink>& sinks = loaded.config.sinks;
+  ASSERT_EQ(sinks.size(), 3u);
+  Sink full;
+  full.name = "full";
+  full.type = Sink::Type::kPrometheusRemoteWrite;
+  full.signals = {.metrics = true};
+  full.endpoint = "https://h/api/v1/write";
+  full.remote_write = {.protocol = RemoteWrite::Protocol::kV2,
+                       .interval = milliseconds(30'000),
+                       .origins = {.derived = true, .ingested = false, .self = true},
+                       .native_histograms = false,
+                       .exemplars = false,
+                       .external_labels = {{"zone", "eu"}, {"a", "1"}}};
+  full.tenant = "t";
+  full.queue = {2_MiB, Queue::OnFull::kDropOldest};
+  EXPECT_EQ(sinks[0], full);
+  RemoteWrite plain;
+  plain.protocol = RemoteWrite::Protocol::kV1;
+  EXPECT_EQ(sinks[1].remote_write, plain);
+  EXPECT_EQ(sinks[2].derived_metrics, (DerivedMetrics{true, milliseconds(10'000)}));
+  EXPECT_EQ(sinks[2].remote_write, RemoteWrite{});
+}
+
 // Scenario: the example files.
 // Guarantees: each is valid; what is printed of it reads back as the same configuration.
 TEST_F(LoadTest, ExamplesAreValidAndSurviveBeingPrinted) {

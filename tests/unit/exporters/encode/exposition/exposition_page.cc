@@ -81,11 +81,11 @@ void WriteIngested(ExpositionWriter& writer) {
 
   // Native: beside classic buckets, alone, and below 0.
   writer.Family({"app_native_seconds", "", "seconds", MetricType::kHistogram});
-  const std::vector<NativeBucket> buckets = {{-3, 2}, {-2, 0.5}, {40, 6}};
+  const std::vector<NativeBucket> buckets = {{-3, 2}, {-2, 1}, {40, 6}};
   const std::vector<ExemplarView> native_exemplars = {exemplar};
   const NativeView above{.zero_count = 4, .positive = buckets, .exemplars = native_exemplars};
   const NativeView below{.zero_count = 1, .negative = buckets};
-  const std::vector<double> same = {6, 6.5};
+  const std::vector<double> same = {6, 7};
   const std::vector<double> second = {1};
   writer.Histogram(labels, {.bounds = second, .counts = same, .sum = 3, .native = &above}, 0);
   writer.Histogram(std::vector<Label>{{"job", "alone"}}, {.sum = 3, .native = &above},

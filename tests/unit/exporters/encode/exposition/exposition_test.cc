@@ -379,7 +379,7 @@ h_count{n="2"} 6
 }
 
 // Scenario: a histogram of fractions, as weighted spans make them.
-// Guarantees: text has them; OpenMetrics, which knows whole counts only, has the totals rounded.
+// Guarantees: both formats have them exactly: Prometheus reads them, and rounding would bend every rate.
 TEST_F(ExpositionTest, FractionsInText) {
   const std::vector<double> bounds = {1, 2};
   const std::vector<double> counts = {1.25, 1.25, 1.25};
@@ -395,11 +395,11 @@ h_sum 4.5
 h_count 3.75
 )"
                                                         : R"(# TYPE h histogram
-h_bucket{le="1.0"} 1
-h_bucket{le="2.0"} 3
-h_bucket{le="+Inf"} 4
+h_bucket{le="1.0"} 1.25
+h_bucket{le="2.0"} 2.5
+h_bucket{le="+Inf"} 3.75
 h_sum 4.5
-h_count 4
+h_count 3.75
 # EOF
 )");
   }
