@@ -128,19 +128,19 @@ def show(key):
 
 
 def differences(expected, found):
-    """Both ways between {(sample, labels): Fraction} and {(sample, labels): number}."""
+    """Both ways between two of {(sample, labels): number}."""
     lines = []
-    for key in sorted(expected.keys() | found.keys(), key=str):
+    for key in expected.keys() | found.keys():
         want, have = expected.get(key), found.get(key)
         if is_zero_failure(key, want or have):
             continue
         if want is None:
             lines.append(f"extra    {show(key)} = {have}")
         elif have is None:
-            lines.append(f"missing  {show(key)} = {float(want)}")
-        elif not close(float(want), have):
-            lines.append(f"wrong    {show(key)} = {have!r}, should be {float(want)!r}")
-    return lines
+            lines.append(f"missing  {show(key)} = {want}")
+        elif not close(want, have):
+            lines.append(f"wrong    {show(key)} = {have!r}, should be {want!r}")
+    return sorted(lines)
 
 
 def native_differences(output, natives):
@@ -169,9 +169,8 @@ def report(lines):
     return "\n".join([f"{len(lines)} differences"] + lines[:30])
 
 
-def settled(gateway, expected, histograms, until):
-    """Waits until the page shows `expected`; the last differences otherwise."""
-    want = expected.samples(histograms)
+def settled(gateway, want, until):
+    """Waits until the page shows the samples `want`; the last differences otherwise."""
     lines, seen = ["no page"], None
     while True:
         body = pages.fetch(gateway, "text")
@@ -182,9 +181,8 @@ def settled(gateway, expected, histograms, until):
         time.sleep(0.15)
 
 
-def check_pages(gateway, expected, histograms):
-    """All three formats against the oracle."""
-    want = expected.samples(histograms)
+def check_pages(gateway, expected, want, histograms):
+    """All three formats against the oracle's families and samples."""
     for form in ("text", "openmetrics"):
         page = pages.read(gateway, form)
         assert not (lines := differences(want, page.samples)), f"{form}: {report(lines)}"
@@ -205,8 +203,8 @@ def check_pages(gateway, expected, histograms):
 @dataclass
 class Run:
     gateways: list = field(default_factory=list)
-    spans: list = None
     config: Config = None
+    want: dict = None  # The samples that text has to show now.
 
 
 def feed(run, phases, deadline):
@@ -218,6 +216,7 @@ def feed(run, phases, deadline):
             span.arrival = clock
         arrived += phase
         expected = derive(arrived, run.config)
+        run.want = expected.samples(run.config.histograms)
 
         def one(replica):
             gateway, (send, _, seed) = replica
@@ -227,13 +226,12 @@ def feed(run, phases, deadline):
             if time.monotonic() - began > deadline:
                 raise TooSlow(f"{len(requests)} requests took {time.monotonic() - began:.1f} s")
             until = time.monotonic() + 3 * deadline + 8
-            return settled(gateway, expected, run.config.histograms, until)
+            return settled(gateway, run.want, until)
 
         with concurrent.futures.ThreadPoolExecutor(len(run.gateways)) as pool:
             for lines in pool.map(one, zip(run.gateways, REPLICAS)):
                 assert not lines, report(lines)
         clock += 1000
-    run.spans = arrived
     return expected
 
 
@@ -277,7 +275,7 @@ def plain_lines(gateway):
 
 def check_both(run, expected):
     for gateway in run.gateways:
-        check_pages(gateway, expected, run.config.histograms)
+        check_pages(gateway, expected, run.want, run.config.histograms)
     first, second = run.gateways
     assert plain_lines(first) == plain_lines(second)
     assert pages.read(first, "protobuf").natives == pages.read(second, "protobuf").natives

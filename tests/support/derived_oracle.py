@@ -261,9 +261,11 @@ class Histogram:
     def __init__(self, bounds, unit):
         self.bounds, self.unit = bounds, unit
         self.observations = defaultdict(Fraction)  # {ns: weight}
+        self._natives = {}
 
     def observe(self, ns, how_often):
         self.observations[ns] += how_often
+        self._natives.clear()
 
     @property
     def count(self):
@@ -275,19 +277,24 @@ class Histogram:
 
     def classic(self):
         """[(upper bound in the unit as a double, cumulative count)], +Inf last."""
-        rows = [(float(Fraction(bound, self.unit)),
-                 sum((w for ns, w in self.observations.items() if ns <= bound), Fraction(0))) for bound in self.bounds]
+        rows, waiting, so_far = [], sorted(self.observations.items(), reverse=True), Fraction(0)
+        for bound in self.bounds:
+            while waiting and waiting[-1][0] <= bound:
+                so_far += waiting.pop()[1]
+            rows.append((float(Fraction(bound, self.unit)), so_far))
         return rows + [(float("inf"), self.count)]
 
     def native(self, schema):
         """(count of zeros, {index: count}): bucket i holds 2^((i-1)/2^schema) < v <= 2^(i/2^schema)."""
-        zeros, buckets = Fraction(0), defaultdict(Fraction)
-        for ns, w in self.observations.items():
-            if ns == 0:
-                zeros += w
-            else:
-                buckets[native_index(Fraction(ns, self.unit), schema)] += w
-        return zeros, dict(buckets)
+        if schema not in self._natives:
+            zeros, buckets = Fraction(0), defaultdict(Fraction)
+            for ns, w in self.observations.items():
+                if ns == 0:
+                    zeros += w
+                else:
+                    buckets[native_index(Fraction(ns, self.unit), schema)] += w
+            self._natives[schema] = zeros, dict(buckets)
+        return self._natives[schema]
 
     def native_schemas(self):
         """The schemas that may be used for these values: 3, or less where that takes more than 160 buckets.
@@ -341,7 +348,7 @@ class Output:
         series[key].observe(ns, how_often)
 
     def samples(self, histograms="classic"):
-        """{(sample name, labels): Fraction}, as in the text formats; `le` is a double.
+        """{(sample name, labels): the double nearest to the exact value}, as in the text formats; `le` is a double too.
 
         Of histograms that are native only, text can show the count, the sum and the bucket of all.
         """
@@ -349,13 +356,13 @@ class Output:
         for name, (kind, series) in self.families.items():
             for labels, value in series.items():
                 if kind != "histogram":
-                    flat[name, labels] = value
+                    flat[name, labels] = float(value)
                     continue
-                flat[name + "_count", labels] = value.count
-                flat[name + "_sum", labels] = value.sum
+                flat[name + "_count", labels] = float(value.count)
+                flat[name + "_sum", labels] = float(value.sum)
                 for bound, count in value.classic():
                     if histograms != "native" or bound == float("inf"):
-                        flat[name + "_bucket", labels | {("le", bound)}] = count
+                        flat[name + "_bucket", labels | {("le", bound)}] = float(count)
         return flat
 
     def totals(self, name, by):
