@@ -30,8 +30,8 @@ PENDING = dict.fromkeys((
     "weights"), "the metrics that the contract names")
 
 SEED = 1
-# How long sending may take at most, in parts of settle and wait: what is sent as one has to arrive as one.
-SETTLE, WAIT = 2.0, 2.5
+# Seconds. What is sent as one has to arrive well within both, or it is tried again with longer ones.
+SETTLE, WAIT = 1.2, 1.6
 
 GRAPH_OFF = {"enabled": False}
 CONFIGURATIONS = {
@@ -208,8 +208,8 @@ class Run:
 
 
 def feed(run, phases, deadline):
-    """Starts the replicas of a run and gives each every phase in its own order; a phase begins when the one before has
-    had its effect. Returns nothing; asserts that each phase's effect is what the oracle says."""
+    """Gives each replica every phase in its own order; a phase begins when the one before has had its effect. Asserts that
+    each phase's effect is what the oracle says, and returns what it says of all."""
     arrived, clock = [], 0.0
     for number, phase in enumerate(phases):
         for span in phase:
@@ -247,19 +247,21 @@ def with_replicas(metrics, phases, check):
     for factor in (1, 4, 16):
         settle, wait = SETTLE * factor, WAIT * factor
         configs = [gateway_config(metrics, cores, settle, wait) for _, cores, _ in REPLICAS]
-        run = Run(config=Config(configs[0]["metrics"], settle))
+        run, done = Run(config=Config(configs[0]["metrics"], settle)), False
         try:
             for config in configs:
                 run.gateways.append(Braid(config))
             check(run, feed(run, phases, 0.7 * settle))
             for gateway in run.gateways:
                 assert check_account(gateway.status()) > 0
-            return
+            done = True
         except TooSlow as slow:
             print(slow)
         finally:
             codes = [gateway.stop() for gateway in run.gateways]
         assert codes == [0] * len(codes), codes
+        if done:
+            return
     pytest.fail("the machine is too slow to send this at once")
 
 
@@ -302,12 +304,10 @@ def test_late(dialect):
     needs("late")
     early, tardy = corpus.late(SEED, time.time_ns())
     corpus.measure(early + tardy)
-    repeated = [span for span in early]
-
     def check(run, expected):
         check_both(run, expected)
         for gateway, (send, _, seed) in zip(run.gateways, REPLICAS):
-            send(gateway, corpus.requests(repeated + tardy, seed + " again"))
+            send(gateway, corpus.requests(early + tardy, seed + " again"))
         time.sleep(run.config.settle + seconds(run.config.graph["wait"]) + 1.5)  # That nothing happens has no sign.
         check_both(run, expected)
 
@@ -354,7 +354,7 @@ def test_overflow(dialect):
     try:
         for gateway, (send, _, seed) in zip(gateways, REPLICAS):
             send(gateway, corpus.requests(spans, seed))
-        want = float(expected.families[calls][1] and sum(expected.families[calls][1].values()))
+        want = float(sum(expected.families[calls][1].values()))
         for gateway in gateways:
             until = time.monotonic() + 15
             while True:
