@@ -42,9 +42,14 @@ class Template:
             scope = top.scope_spans.add()
             for n in range(spans):
                 name = f"op-{n:04d}-{MARKER.decode()}" if distinct else f"op-{n % operations}"
-                made = scope.spans.add(trace_id=b"%04d%04d%04d" % (number, n, n) + MARKER, span_id=b"%04d%04d" % (number + 1, n),
-                                       name=name, kind=Span.SPAN_KIND_SERVER, start_time_unix_nano=start,
-                                       end_time_unix_nano=start + 1_000_000 * (n % 50))
+                made = scope.spans.add(
+                    trace_id=b"%04d%04d%04d" % (number, n, n) + MARKER,
+                    span_id=b"%04d%04d" % (number + 1, n),
+                    name=name,
+                    kind=Span.SPAN_KIND_SERVER,
+                    start_time_unix_nano=start,
+                    end_time_unix_nano=start + 1_000_000 * (n % 50),
+                )
                 sizes.add(made.ByteSize())
                 self.counts[service, name] += 1
         (self.size,) = sizes
@@ -138,7 +143,9 @@ def test_explosion():
     limit, others = 2000, [f"steady-{n:02d}" for n in range(49)]
     flood, steady = Template(["flood"], 1000, distinct=True), Template(others, 8, operations=4)
     newcomers = Template(others, 6, operations=6)
-    with Braid({"memory": {"budget": "64MiB"}, "correlate": {"settle": "100ms"}, "metrics": {"max_series": limit}}) as gateway:
+    with Braid(
+        {"memory": {"budget": "64MiB"}, "correlate": {"settle": "100ms"}, "metrics": {"max_series": limit}}
+    ) as gateway:
         sender = Sender(gateway)
         flooded = 0
 
@@ -217,6 +224,8 @@ def test_expiry():
         eventually(gone, 30, 1)
         check_named(page_when(gateway, CALLS, sum(sender.sent.values()), "goes on"), sender.sent)
         left = eventually(lambda: (rss := gateway.rss()) <= before * 1.1 and rss, 20, 0.3)
-        print(f"resident {before >> 20} MiB before, {peak >> 20} MiB with {requests * len(burst)} series, {left >> 20} MiB after")
+        print(
+            f"resident {before >> 20} MiB before, {peak >> 20} MiB with {requests * len(burst)} series, {left >> 20} MiB after"
+        )
         assert peak > before * 1.1, "the burst cost nothing: this test shows nothing"
         sender.close()

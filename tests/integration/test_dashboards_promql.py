@@ -38,7 +38,13 @@ def traffic(seed, repeats):
     service = {name: m.service(name, service__namespace=namespace) for name, namespace in
                (("frontend", "web"), ("cart", "shop"), ("payment", "shop"), ("mailer", "back office"))}
     for repeat in range(repeats):
-        for operation, weight in (("GET /", 5), ("GET /cart", 4), ("POST /cart/{id}", 3), ("GET /a.b(c)|d+", 2), ("POST \"pay\"\\", 1)):
+        for operation, weight in (
+            ("GET /", 5),
+            ("GET /cart", 4),
+            ("POST /cart/{id}", 3),
+            ("GET /a.b(c)|d+", 2),
+            ('POST "pay"\\', 1),
+        ):
             for n in range(weight + 2):
                 failed = n < 2  # One failure and one success at least of each operation.
                 def ns(most):
@@ -51,7 +57,15 @@ def traffic(seed, repeats):
                 bank = m.span(service["cart"], "call bank", cart, CLIENT, ns(300), attributes=[("peer.service", "bank")])
                 bank.status = ERROR if n == 2 else UNSET
                 send = m.span(service["cart"], "send mail", cart, PRODUCER, ns(9))
-                m.span(service["mailer"], "mail", send, CONSUMER, ns(50), start=send.end + 3 * MS, status=ERROR if n == 0 else UNSET)
+                m.span(
+                    service["mailer"],
+                    "mail",
+                    send,
+                    CONSUMER,
+                    ns(50),
+                    start=send.end + 3 * MS,
+                    status=ERROR if n == 0 else UNSET,
+                )
                 m.span(service["payment"], "pay", call, SERVER, ns(80))
     for span in m.spans:
         span.tracestate = "ot=th:4"
@@ -198,8 +212,12 @@ def native_seen(prometheus, output):
 
     def look():
         now = f"{time.time():.3f}"
-        want = {(name, frozenset(labels | TARGET.items())): float(histogram.count) for name, (kind, series) in output.families.items()
-                if kind == "histogram" for labels, histogram in series.items()}
+        want = {
+            (name, frozenset(labels | TARGET.items())): float(histogram.count)
+            for name, (kind, series) in output.families.items()
+            if kind == "histogram"
+            for labels, histogram in series.items()
+        }
         lines[:] = differences(want, count_of(prometheus.vector('{__name__=~"traces_.+"}', now)))
         times = set(prometheus.vector("timestamp(traces_spanmetrics_latency)", now).values()) if not lines else ()
         return max(times, default=None)
@@ -275,18 +293,30 @@ def grafana_service_graph(scene):
             scene.ask(f"sum by ({by}) (rate({metric}[$R]))", a.rate(metric, ("client", "server") + extra))
             by = ", ".join(("client", "connection_type", "server") + extra)
             scene.ask(f"group by ({by}) ({metric})", a.group(metric, ("client", "connection_type", "server") + extra))
-        scene.ask(f'sum by (client, server) (rate({metric}{{client="frontend"}}[$R])) OR '
-                  f'sum by (client, server) (rate({metric}{{server="cart"}}[$R]))',
-                  {**a.rate(metric, ("client", "server"), client="frontend"), **a.rate(metric, ("client", "server"), server="cart")})
+        scene.ask(
+            f'sum by (client, server) (rate({metric}{{client="frontend"}}[$R])) OR '
+            f'sum by (client, server) (rate({metric}{{server="cart"}}[$R]))',
+            {
+                **a.rate(metric, ("client", "server"), client="frontend"),
+                **a.rate(metric, ("client", "server"), server="cart"),
+            },
+        )
 
     edge = {"client": "frontend", "server": "cart"}
     spaces = {"client_service_namespace": "web", "server_service_namespace": "shop"}
     total, _, failed, bucket = metrics[1], None, metrics[2], metrics[3]
-    for match, by in ((edge, ("client", "server")), ({"server": "cart"}, ("client", "server")), ({**edge, **spaces}, ("client", "server") + namespaces)):
+    for match, by in (
+        (edge, ("client", "server")),
+        ({"server": "cart"}, ("client", "server")),
+        ({**edge, **spaces}, ("client", "server") + namespaces),
+    ):
         inside, sums = ",".join(f'{k}="{v}"' for k, v in match.items()), ", ".join(by)
         scene.ask(f"sum by ({sums})(rate({total}{{{inside}}}[$R]))", a.rate(total, by, **match))
         scene.ask(f"sum by ({sums})(rate({failed}{{{inside}}}[$R]))", a.rate(failed, by, **match))
-        scene.ask(f"histogram_quantile(0.9, sum(rate({bucket}{{{inside}}}[$R])) by (le, {sums}))", a.quantile(0.9, bucket, by, **match))
+        scene.ask(
+            f"histogram_quantile(0.9, sum(rate({bucket}{{{inside}}}[$R])) by (le, {sums}))",
+            a.quantile(0.9, bucket, by, **match),
+        )
 
     # What it makes of them: mean response time and the failed share of each edge.
     mean = ratio(a.rate(metrics[0], ("client", "server")), a.rate(total, ("client", "server")))
@@ -298,7 +328,11 @@ def grafana_span_table(scene):
     a, calls, latency = scene.answers, "traces_spanmetrics_calls_total", "traces_spanmetrics_latency_bucket"
     server = {"span_kind": "SPAN_KIND_SERVER"}
     names = sorted(dict(key)["span_name"] for key in a.rate(calls, ("span_name",), **server))
-    scene.ask(f'topk(5, sum(rate({calls}{{span_kind="SPAN_KIND_SERVER"}}[$R])) by (span_name))', a.rate(calls, ("span_name",), **server), 5)
+    scene.ask(
+        f'topk(5, sum(rate({calls}{{span_kind="SPAN_KIND_SERVER"}}[$R])) by (span_name))',
+        a.rate(calls, ("span_name",), **server),
+        5,
+    )
     scene.ask(f'topk(5, sum(rate({calls}{{service="cart",span_kind="SPAN_KIND_SERVER"}}[$R])) by (span_name))',
               a.rate(calls, ("span_name",), service="cart", **server), 5)
     listed = "|".join(escaped(name) for name in names)
@@ -306,7 +340,10 @@ def grafana_span_table(scene):
     scene.ask(f'topk(5, sum(rate({calls}{{status_code="STATUS_CODE_ERROR",span_name=~"{listed}"}}[$R])) by (span_name))',
               a.rate(calls, ("span_name",), status_code="STATUS_CODE_ERROR", span_name=one_of), 5)
     for name in names:
-        scene.ask(f'histogram_quantile(.9, sum(rate({latency}{{span_name=~"{escaped(name)}"}}[$R])) by (le))', a.quantile(0.9, latency, span_name=name))
+        scene.ask(
+            f'histogram_quantile(.9, sum(rate({latency}{{span_name=~"{escaped(name)}"}}[$R])) by (le))',
+            a.quantile(0.9, latency, span_name=name),
+        )
         plain = name.replace("\\", "\\\\").replace('"', '\\"')
         scene.ask(f'sum(rate({calls}{{span_name="{plain}"}}[$R]))', a.rate(calls, span_name=name))
 
@@ -321,16 +358,25 @@ def tempo_mixin(scene):
         selector = (f'{info}{{cluster=~"test", namespace=~"tracing", client_service_namespace=~"{client_namespace}", '
                     f'server_service_namespace=~"{server_namespace}"}}')
         for side in ("client", "server"):
-            scene.ask(f'label_replace(label_replace(label_replace(max by ({side}) ({selector}), "id", "$1", "{side}", "(.*)"), '
-                      f'"title", "$1", "{side}", "(.*)"), "color", "#1F3A6E", "", "")',
-                      {frozenset({side: have[side], "id": have[side], "title": have[side], "color": "#1F3A6E"}.items()): 1.0 for have in chosen})
+            scene.ask(
+                f'label_replace(label_replace(label_replace(max by ({side}) ({selector}), "id", "$1", "{side}", "(.*)"), '
+                f'"title", "$1", "{side}", "(.*)"), "color", "#1F3A6E", "", "")',
+                {
+                    frozenset({side: have[side], "id": have[side], "title": have[side], "color": "#1F3A6E"}.items()): 1.0
+                    for have in chosen
+                },
+            )
         found = scene.prometheus.vector(
             f'label_replace(label_replace(label_join({selector}, "id", "->", "client", "server"), "source", "$1", "client", "(.*)"), '
-            f'"target", "$1", "server", "(.*)")', scene.at)
+            f'"target", "$1", "server", "(.*)")',
+            scene.at,
+        )
         assert {(dict(k)["id"], dict(k)["source"], dict(k)["target"], value) for k, value in found.items()} == {
             (f"{have['client']}->{have['server']}", have["client"], have["server"], 1.0) for have in chosen}
     for label in ("client_service_namespace", "server_service_namespace"):
-        assert set(scene.prometheus.api(f"label/{label}/values", **{"match[]": info})) == {have[label] for have, _, _ in rows if label in have}
+        assert set(scene.prometheus.api(f"label/{label}/values", **{"match[]": info})) == {
+            have[label] for have, _, _ in rows if label in have
+        }
 
 
 def grafana_native(scene):
@@ -368,8 +414,14 @@ def grafana_native(scene):
         check(found, dict(want), query)
     ask(f"group by (client, connection_type, server) ({edges})",
         {pick(have, ("client", "connection_type", "server")): 1.0 for have, _ in increases(edges)})
-    ask(f'histogram_quantile(0.9, sum(rate({edges}{{client="frontend",server="cart"}}[{span}ms])) by (le, client, server))',
-        {frozenset({"client": "frontend", "server": "cart"}.items()): quantile(0.9, increases(edges, client="frontend", server="cart"))})
+    ask(
+        f'histogram_quantile(0.9, sum(rate({edges}{{client="frontend",server="cart"}}[{span}ms])) by (le, client, server))',
+        {
+            frozenset({"client": "frontend", "server": "cart"}.items()): quantile(
+                0.9, increases(edges, client="frontend", server="cart")
+            )
+        },
+    )
     for name in ("GET /", "GET /cart"):
         ask(f'histogram_quantile(.9, sum(rate({latency}{{span_name=~"{escaped(name)}"}}[{span}ms])) by (le))',
             {frozenset(): quantile(0.9, increases(latency, span_name=name))})
@@ -389,12 +441,16 @@ def jaeger_monitor(scene):
             for by in (("service_name",), ("service_name", "span_name")):
                 sums = ",".join(by)
                 for q in (0.5, 0.75, 0.95):
-                    scene.ask_range(f"histogram_quantile({q:.2f}, sum(rate({buckets}{{{inside}, {kind}}}[$R])) by ({sums},le))",
-                                    a.quantile(q, buckets, by, **match))
+                    scene.ask_range(
+                        f"histogram_quantile({q:.2f}, sum(rate({buckets}{{{inside}, {kind}}}[$R])) by ({sums},le))",
+                        a.quantile(q, buckets, by, **match),
+                    )
                 scene.ask_range(f"sum(rate({calls}{{{inside}, {kind}}}[$R])) by ({sums})", a.rate(calls, by, **match))
-                scene.ask_range(f'sum(rate({calls}{{{inside}, status_code = "STATUS_CODE_ERROR", {kind}}}[$R])) by ({sums}) / '
-                                f"sum(rate({calls}{{{inside}, {kind}}}[$R])) by ({sums})",
-                                ratio(a.rate(calls, by, **match, **failed), a.rate(calls, by, **match)))
+                scene.ask_range(
+                    f'sum(rate({calls}{{{inside}, status_code = "STATUS_CODE_ERROR", {kind}}}[$R])) by ({sums}) / '
+                    f"sum(rate({calls}{{{inside}, {kind}}}[$R])) by ({sums})",
+                    ratio(a.rate(calls, by, **match, **failed), a.rate(calls, by, **match)),
+                )
 
 
 def opentelemetry_demo(scene):
@@ -412,19 +468,26 @@ def opentelemetry_demo(scene):
             scene.ask(f"topk(7,{query})", want, 7)
         scene.ask(f"topk(7,histogram_quantile(0.95, sum(rate({duration}_bucket{{{inside}}}[$R])) by (le,span_name)))",
                   a.quantile(0.95, duration + "_bucket", ("span_name",), **match), 7)
-        scene.ask(f"topk(7,sum by (service_name) (rate({calls}{{{inside}}}[$R])))", a.rate(calls, ("service_name",), **match), 7)
+        scene.ask(
+            f"topk(7,sum by (service_name) (rate({calls}{{{inside}}}[$R])))", a.rate(calls, ("service_name",), **match), 7
+        )
         scene.ask(f'topk(7,sum(rate({calls}{{status_code="STATUS_CODE_ERROR",{inside}}}[$R])) by (service_name))',
                   a.rate(calls, ("service_name",), **match, **failed), 7)
         both = ("span_name", "service_name")
-        scene.ask(f"topk(7, sum(rate({calls}{{{inside}}}[$R])) by (span_name,service_name)) ", a.rate(calls, both, **match), 7)
+        scene.ask(
+            f"topk(7, sum(rate({calls}{{{inside}}}[$R])) by (span_name,service_name)) ", a.rate(calls, both, **match), 7
+        )
         scene.ask(f'topk(7, sum(rate({calls}{{status_code="STATUS_CODE_ERROR",{inside}}}[$R])) by (span_name,service_name))',
                   a.rate(calls, both, **match, **failed), 7)
         means = defaultdict(float)  # Of each series first, then summed: over kinds and statuses, as the panel has it.
         counts = {frozenset(have.items()): increase for have, increase, _ in a.series(duration + "_count", **match)}
         for have, increase, _ in a.series(duration + "_sum", **match):
             means[pick(have, both)] += increase / counts[frozenset(have.items())]
-        scene.ask(f"topk(7, sum by (span_name,service_name)(increase({duration}_sum{{{inside}}}[$R]) / increase({duration}_count{{{inside}}}[$R\n])))",
-                  dict(means), 7)
+        scene.ask(
+            f"topk(7, sum by (span_name,service_name)(increase({duration}_sum{{{inside}}}[$R]) / increase({duration}_count{{{inside}}}[$R\n])))",
+            dict(means),
+            7,
+        )
     # The variables themselves.
     found = scene.prometheus.vector(f"count by (service_name)(count_over_time({calls}[{scene.range}]))", scene.at)
     assert found.keys() == a.group(calls, ("service_name",)).keys()

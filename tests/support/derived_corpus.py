@@ -43,7 +43,9 @@ class Maker:
         else:
             parent_id = parent or b""
         start = self.now - self.random.randrange(10 * SECOND) if start is None else start
-        made = Span(resource, trace or self.trace(), self.random.randbytes(8), name, parent_id, kind, start, start + ns, **more)
+        made = Span(
+            resource, trace or self.trace(), self.random.randbytes(8), name, parent_id, kind, start, start + ns, **more
+        )
         self.spans.append(made)
         return made
 
@@ -84,9 +86,18 @@ def red(seed, now):
         m.span(m.service(name), "service with a name", ns=7 * MS)
 
     # Clocks: a span may end before it starts, start at 0, or lie seconds in the past or the future.
-    for start, end in ((now, now - 1), (now, now - 5 * SECOND), (now, now), (0, 0), (0, 5), (5, 0), (now - 3600 * SECOND, now),
-                       (now + 5 * SECOND, now + 5 * SECOND + 3 * MS), (now - 5 * SECOND, now - 5 * SECOND + 3 * MS),
-                       (2**63 - 1, 2**63 + 5)):
+    for start, end in (
+        (now, now - 1),
+        (now, now - 5 * SECOND),
+        (now, now),
+        (0, 0),
+        (0, 5),
+        (5, 0),
+        (now - 3600 * SECOND, now),
+        (now + 5 * SECOND, now + 5 * SECOND + 3 * MS),
+        (now - 5 * SECOND, now - 5 * SECOND + 3 * MS),
+        (2**63 - 1, 2**63 + 5),
+    ):
         for kind in (INTERNAL, SERVER):
             m.span(shop, "clocks", kind=kind, start=start, ns=end - start)
 
@@ -98,7 +109,17 @@ def red(seed, now):
 
 
 # What the dimensions of the tests are taken from.
-DIMENSIONS = ["http.request.method", "deployment.environment.name", "2nd", "service", "span_name", "typed", "a.b", "a_b", "not.there"]
+DIMENSIONS = [
+    "http.request.method",
+    "deployment.environment.name",
+    "2nd",
+    "service",
+    "span_name",
+    "typed",
+    "a.b",
+    "a_b",
+    "not.there",
+]
 MAPPINGS = {"endpoint": {"from": ["http.request.method", "url.path"], "join": " "},
             "place": {"from": ["deployment.environment.name", "not.there", "zone"]}}
 
@@ -109,8 +130,28 @@ def dimensions(seed, now):
     places = [m.service("dims", deployment__environment__name="of resource", zone="z1"),
               m.service("dims", deployment__environment__name="of resource", zone=""),
               m.service("dims"), m.service("dims", service="an attribute", typed="of resource")]
-    values = ["text", "", 0, -7, 2**63 - 1, True, False, 0.5, -2.25, 3.0, 0.1, b"\x00\xffbytes", [], ["a", 1, True, 0.5], {"k": ["v"], "a": 2},
-              [{"x": None}, b"ab"], None, "\u00e9" * 700, 'q"\\\n', [["\u00e9\n\""]]]
+    values = [
+        "text",
+        "",
+        0,
+        -7,
+        2**63 - 1,
+        True,
+        False,
+        0.5,
+        -2.25,
+        3.0,
+        0.1,
+        b"\x00\xffbytes",
+        [],
+        ["a", 1, True, 0.5],
+        {"k": ["v"], "a": 2},
+        [{"x": None}, b"ab"],
+        None,
+        "\u00e9" * 700,
+        'q"\\\n',
+        [['\u00e9\n"']],
+    ]
     for n, value in enumerate(values):
         attributes = [("typed", value)] if value != "" or n % 2 else []
         m.span(places[n % 3], "typed", attributes=attributes)
@@ -128,11 +169,16 @@ def dimensions(seed, now):
             attributes += [("span_name", "attribute"), ("a.b", "only dot")]
         m.span(places[n % 4], "dims", kind=(SERVER, CLIENT, INTERNAL)[n % 3], attributes=attributes)
 
-    for resource in (m.service("ti", service__namespace="ns", service__instance__id="i-1", host__name="h", k8s__pod__name="p"),
-                     m.service("ti", service__instance__id="i-2"), m.service("ti", host__name="h2", process__pid=77),
-                     Resource([("service.instance.id", "i-3"), ("host.name", "h3")]), Resource([("host.name", "h4")]),
-                     Resource([("service.namespace", "ns"), ("host.name", "h5")]),
-                     m.service("ti", job="attribute", instance="attribute", x__y=[1, 2]), m.service("ti", empty="")):
+    for resource in (
+        m.service("ti", service__namespace="ns", service__instance__id="i-1", host__name="h", k8s__pod__name="p"),
+        m.service("ti", service__instance__id="i-2"),
+        m.service("ti", host__name="h2", process__pid=77),
+        Resource([("service.instance.id", "i-3"), ("host.name", "h3")]),
+        Resource([("host.name", "h4")]),
+        Resource([("service.namespace", "ns"), ("host.name", "h5")]),
+        m.service("ti", job="attribute", instance="attribute", x__y=[1, 2]),
+        m.service("ti", empty=""),
+    ):
         m.span(resource, "told", kind=SERVER)
     return m.spans
 
@@ -144,8 +190,14 @@ def errors(seed, now):
     cases += [[("http.status_code", code)] for code in (200, 429, 502)]
     cases += [[("http.response.status_code", 200), ("http.status_code", 500)]]
     cases += [[("rpc.grpc.status_code", code)] for code in range(17)]
-    cases += [[("rpc.response.status_code", code)] for code in ("OK", "UNAVAILABLE", "NOT_FOUND", "14", "5", "0", 14, 5, 0, "no such name")]
-    cases += [[("http.response.status_code", 503), ("rpc.grpc.status_code", 14)], [("rpc.grpc.status_code", 0), ("http.response.status_code", 404)]]
+    cases += [
+        [("rpc.response.status_code", code)]
+        for code in ("OK", "UNAVAILABLE", "NOT_FOUND", "14", "5", "0", 14, 5, 0, "no such name")
+    ]
+    cases += [
+        [("http.response.status_code", 503), ("rpc.grpc.status_code", 14)],
+        [("rpc.grpc.status_code", 0), ("http.response.status_code", 404)],
+    ]
     for attributes in cases:
         for kind in (SERVER, CLIENT):
             for status in (UNSET, ERROR):
@@ -171,9 +223,30 @@ def events(seed, now):
 PROBABILITIES = (0.75, 0.4, 0.382, 0.1, 0.01)
 
 ODD_TRACESTATES = (
-    "ot=th:", "ot=th:xyz", "ot=th:ABC", "ot=th:123456789012345", "ot=th:-8", "ot=rv:1234567890abcd;th:8", "other=th:8",
-    "ot=th:8,ot=th:c", "ot=th:8;th:c", "ot=th:8;th:zz", "x=y, ot=th:8 ,z=1", "ot=th:0", "ot=th:00000000000000", "OT=th:8", "ot=",
-    "ot", "ot=8", "ot=th", "rojo=00f067aa0ba902b7,ot=th:c;p:8", "ot=th:fffffff", "ot=xth:8", ",,ot=th:8", "ot=th: 8")
+    "ot=th:",
+    "ot=th:xyz",
+    "ot=th:ABC",
+    "ot=th:123456789012345",
+    "ot=th:-8",
+    "ot=rv:1234567890abcd;th:8",
+    "other=th:8",
+    "ot=th:8,ot=th:c",
+    "ot=th:8;th:c",
+    "ot=th:8;th:zz",
+    "x=y, ot=th:8 ,z=1",
+    "ot=th:0",
+    "ot=th:00000000000000",
+    "OT=th:8",
+    "ot=",
+    "ot",
+    "ot=8",
+    "ot=th",
+    "rojo=00f067aa0ba902b7,ot=th:c;p:8",
+    "ot=th:fffffff",
+    "ot=xth:8",
+    ",,ot=th:8",
+    "ot=th: 8",
+)
 
 
 def threshold(probability):
@@ -226,7 +299,9 @@ def shop(seed, now, traces=60):
     m = Maker(seed, now)
     r = m.random
     names = ["web", "cart", "stock", "pay", "mail"]
-    resources = {name: [m.service(name, service__instance__id=f"{name}-{n}", host__name=f"h{n}") for n in range(2)] for name in names}
+    resources = {
+        name: [m.service(name, service__instance__id=f"{name}-{n}", host__name=f"h{n}") for n in range(2)] for name in names
+    }
     skew = {name: (0, 0, 5 * SECOND, -5 * SECOND, 0)[n] for n, name in enumerate(names)}
     producers = []
     for _ in range(traces):
@@ -234,8 +309,16 @@ def shop(seed, now, traces=60):
         size = r.randrange(1, 26)
         name = r.choice(names)
         root_kind = r.choice([SERVER, SERVER, SERVER, CLIENT, INTERNAL, CONSUMER])
-        root = m.span(r.choice(resources[name]), f"{name} root", kind=root_kind, ns=r.randrange(1, 2 * SECOND), tracestate=state,
-                      attributes=[("messaging.system", "kafka"), ("messaging.destination.name", "orders")] if root_kind == CONSUMER else [])
+        root = m.span(
+            r.choice(resources[name]),
+            f"{name} root",
+            kind=root_kind,
+            ns=r.randrange(1, 2 * SECOND),
+            tracestate=state,
+            attributes=(
+                [("messaging.system", "kafka"), ("messaging.destination.name", "orders")] if root_kind == CONSUMER else []
+            ),
+        )
         members, of, leaves = [root], {root.id: name}, set()
         while len(members) < size:
             parent = r.choice([span for span in members if span.id not in leaves])
@@ -249,15 +332,31 @@ def shop(seed, now, traces=60):
                 kind = r.choice([INTERNAL, CLIENT, CLIENT, PRODUCER])
                 if kind == CLIENT and r.random() < 0.5:
                     leaf = True
-                    attributes = r.choice([[("db.system", "postgresql"), ("db.namespace", "shop")], [("peer.service", "bank")], [],
-                                           [("server.address", "api.example")], [("db.system.name", "redis"), ("server.address", "cache")]])
+                    attributes = r.choice(
+                        [
+                            [("db.system", "postgresql"), ("db.namespace", "shop")],
+                            [("peer.service", "bank")],
+                            [],
+                            [("server.address", "api.example")],
+                            [("db.system.name", "redis"), ("server.address", "cache")],
+                        ]
+                    )
                 if kind == PRODUCER and r.random() < 0.3:
                     leaf = True
                     attributes = [("messaging.system", "kafka"), ("messaging.destination.name", "mails")]
             start = parent.start + skew[at] - skew[of[parent.id]] + r.randrange(-100 * MS, max(1, parent.duration) + 100 * MS)
-            made = m.span(r.choice(resources[at]), f"{at} {r.randrange(4)}", parent, kind, r.randrange(-5 * MS, 1 + parent.duration),
-                          start, status=r.choice([UNSET] * 5 + [OK, ERROR]), attributes=attributes,
-                          tracestate=state if r.random() < 0.9 else "ot=th:8", flags=r.choice([0, 0x301 if kind == SERVER else 0x101]))
+            made = m.span(
+                r.choice(resources[at]),
+                f"{at} {r.randrange(4)}",
+                parent,
+                kind,
+                r.randrange(-5 * MS, 1 + parent.duration),
+                start,
+                status=r.choice([UNSET] * 5 + [OK, ERROR]),
+                attributes=attributes,
+                tracestate=state if r.random() < 0.9 else "ot=th:8",
+                flags=r.choice([0, 0x301 if kind == SERVER else 0x101]),
+            )
             if kind == PRODUCER and not leaf:
                 producers.append(made)
             if kind == CONSUMER and producers and r.random() < 0.5:
@@ -274,7 +373,14 @@ def fan_out(seed, now, consumers=100):
     m = Maker(seed, now)
     by_parent = m.span("publisher", "publish", kind=PRODUCER, ns=3 * MS)
     for _ in range(consumers):
-        m.span("subscriber", "handle", by_parent, CONSUMER, m.random.randrange(50 * MS), by_parent.end + m.random.randrange(-5 * MS, SECOND))
+        m.span(
+            "subscriber",
+            "handle",
+            by_parent,
+            CONSUMER,
+            m.random.randrange(50 * MS),
+            by_parent.end + m.random.randrange(-5 * MS, SECOND),
+        )
     linked = m.span("linking publisher", "publish", kind=PRODUCER, ns=3 * MS, attributes=[("messaging.system", "kafka")])
     for _ in range(consumers):
         m.span("linked subscriber", "handle", None, CONSUMER, m.random.randrange(50 * MS), links=[Link(*linked.key)],
@@ -287,7 +393,9 @@ def graph(seed, now):
     m = Maker(seed, now)
     # Plain pairs: failing on either side, to itself, and without names.
     for mine, theirs in ((UNSET, UNSET), (ERROR, UNSET), (UNSET, ERROR), (ERROR, ERROR)):
-        m.span("callee", "answer", m.span("caller", "call", kind=CLIENT, ns=80 * MS, status=mine), SERVER, 60 * MS, status=theirs)
+        m.span(
+            "callee", "answer", m.span("caller", "call", kind=CLIENT, ns=80 * MS, status=mine), SERVER, 60 * MS, status=theirs
+        )
     m.span("narcissus", "answer", m.span("narcissus", "call", kind=CLIENT), SERVER)
     nobody = Resource([("host.name", "nameless")])
     m.span(nobody, "answer", m.span("caller", "call nobody", kind=CLIENT), SERVER)
@@ -314,14 +422,27 @@ def graph(seed, now):
     m.span("bus", "forwards", m.span("scheduler", "job", kind=INTERNAL), PRODUCER)
 
     # Databases: what names them, beside what, and what happens to their children.
-    named = [[("db.name", "orders")], [("db.namespace", "orders"), ("db.name", "old")], [("db.system", "mysql")], [("db.system.name", "redis")],
-             [("db.system", "mysql"), ("peer.service", "the db")], [("db.system", "mysql"), ("service.peer.name", "new name")],
-             [("db.system", "mysql"), ("server.address", "db.example"), ("server.port", 3306)],
-             [("db.system", "mysql"), ("network.peer.address", "10.0.0.7"), ("network.peer.port", 3306)],
-             [("db.system", "mysql"), ("network.peer.address", "10.0.0.8")],
-             [("db.system", "mysql"), ("peer.service", "first"), ("service.peer.name", "second"), ("server.address", "third")]]
+    named = [
+        [("db.name", "orders")],
+        [("db.namespace", "orders"), ("db.name", "old")],
+        [("db.system", "mysql")],
+        [("db.system.name", "redis")],
+        [("db.system", "mysql"), ("peer.service", "the db")],
+        [("db.system", "mysql"), ("service.peer.name", "new name")],
+        [("db.system", "mysql"), ("server.address", "db.example"), ("server.port", 3306)],
+        [("db.system", "mysql"), ("network.peer.address", "10.0.0.7"), ("network.peer.port", 3306)],
+        [("db.system", "mysql"), ("network.peer.address", "10.0.0.8")],
+        [("db.system", "mysql"), ("peer.service", "first"), ("service.peer.name", "second"), ("server.address", "third")],
+    ]
     for attributes in named:
-        m.span("uses db", "query", kind=CLIENT, ns=m.random.randrange(SECOND), attributes=attributes, status=m.random.choice([UNSET, ERROR]))
+        m.span(
+            "uses db",
+            "query",
+            kind=CLIENT,
+            ns=m.random.randrange(SECOND),
+            attributes=attributes,
+            status=m.random.choice([UNSET, ERROR]),
+        )
     m.span("the db", "traced database", m.span("uses db", "query", kind=CLIENT, attributes=[("db.system", "mysql")]), SERVER)
     m.span(m.service("uses db", db__system="of resource"), "query", kind=CLIENT)
     m.span("uses db", "not a client", kind=SERVER, attributes=[("db.system", "mysql")])
@@ -329,8 +450,14 @@ def graph(seed, now):
     m.span(nobody, "query", kind=CLIENT, attributes=[("db.system", "mysql")])
 
     # Nobody there: virtual peers, brokers, users.
-    for attributes in ([], [("peer.service", "bank")], [("service.peer.name", "bank 2")], [("server.address", "bank.example")], [("peer.service", "")],
-                       [("server.address", "later"), ("peer.service", "earlier")]):
+    for attributes in (
+        [],
+        [("peer.service", "bank")],
+        [("service.peer.name", "bank 2")],
+        [("server.address", "bank.example")],
+        [("peer.service", "")],
+        [("server.address", "later"), ("peer.service", "earlier")],
+    ):
         m.span("alone", "calls out", kind=CLIENT, ns=m.random.randrange(SECOND), attributes=attributes)
         m.span("alone", "serves", kind=SERVER, ns=m.random.randrange(SECOND), attributes=attributes, status=ERROR)
         m.span("alone", "consumes", kind=CONSUMER, attributes=attributes)
@@ -342,7 +469,9 @@ def graph(seed, now):
     m.span("broken off", "produces", kind=PRODUCER, attributes=[kafka, topic, ("peer.service", "named broker")])
     m.span(nobody, "calls out", kind=CLIENT, attributes=[("peer.service", "bank")])
     m.span(nobody, "serves", kind=SERVER)
-    m.span("answered", "answers", m.span("alone", "answered", kind=CLIENT, attributes=[("peer.service", "not virtual")]), SERVER)
+    m.span(
+        "answered", "answers", m.span("alone", "answered", kind=CLIENT, attributes=[("peer.service", "not virtual")]), SERVER
+    )
     m.span("orphan", "parent never comes", m.random.randbytes(8), SERVER)
     m.span("orphan", "parent never comes", m.random.randbytes(8), CONSUMER, attributes=[kafka])
 
@@ -399,7 +528,11 @@ def self_times(seed, now):
 
 # What Tempo's own tests of its service graph feed it (modules/generator/processor/servicegraphs/testdata), told
 # again: {name of the file: (attributes of the database call or None, edges that its tests expect)}.
-_ASKED, _QUEUED = ("mythical-requester", "mythical-server", ""), ("mythical-requester", "mythical-recorder", "messaging_system")
+_ASKED, _QUEUED = ("mythical-requester", "mythical-server", ""), (
+    "mythical-requester",
+    "mythical-recorder",
+    "messaging_system",
+)
 
 
 def _with_database(name):
@@ -409,14 +542,28 @@ def _with_database(name):
 _HOST = "mythical-database"
 TEMPO_DATABASES = {
     "trace-with-queue-database": ([("db.name", "postgres"), ("db.system", "postgresql")], "postgres"),
-    "trace-with-queue-database2": ([("db.name", "postgres"), ("db.system", "postgresql"), ("server.address", _HOST), ("server.port", 5432)], _HOST),
-    "trace-with-queue-database3": ([("db.name", "postgres"), ("db.system", "postgresql"), ("peer.service", _HOST), ("server.port", 5432)], _HOST),
-    "trace-with-queue-database4": ([("db.name", "postgres"), ("db.system", "postgresql"), ("network.peer.address", _HOST),
-                                    ("network.peer.port", 5432)], _HOST + ":5432"),
-    "trace-with-queue-database5": ([("db.name", "postgres"), ("db.system", "postgresql"), ("network.peer.address", _HOST)], _HOST),
+    "trace-with-queue-database2": (
+        [("db.name", "postgres"), ("db.system", "postgresql"), ("server.address", _HOST), ("server.port", 5432)],
+        _HOST,
+    ),
+    "trace-with-queue-database3": (
+        [("db.name", "postgres"), ("db.system", "postgresql"), ("peer.service", _HOST), ("server.port", 5432)],
+        _HOST,
+    ),
+    "trace-with-queue-database4": (
+        [("db.name", "postgres"), ("db.system", "postgresql"), ("network.peer.address", _HOST), ("network.peer.port", 5432)],
+        _HOST + ":5432",
+    ),
+    "trace-with-queue-database5": (
+        [("db.name", "postgres"), ("db.system", "postgresql"), ("network.peer.address", _HOST)],
+        _HOST,
+    ),
     "trace-without-database-name": ([("db.system", "postgresql"), ("server.address", _HOST), ("server.port", 5432)], _HOST),
     "trace-with-db-namespace": ([("db.namespace", "mydb"), ("db.system", "postgresql")], "mydb"),
-    "trace-with-both-db-attributes": ([("db.name", "postgres"), ("db.namespace", "priority-db"), ("db.system", "postgresql")], "priority-db"),
+    "trace-with-both-db-attributes": (
+        [("db.name", "postgres"), ("db.namespace", "priority-db"), ("db.system", "postgresql")],
+        "priority-db",
+    ),
     "trace-with-db-system-name": ([("db.system.name", "postgresql")], "postgresql"),
     "trace-with-db-system-and-system-name": ([("db.system", "mssql"), ("db.system.name", "microsoft.sql_server")], "mssql"),
 }
@@ -429,12 +576,31 @@ def tempo_cases(seed, now):
 
     def mythical(database, failing=False):
         status = ERROR if failing else OK
-        asks = m.span("mythical-requester", "requester", kind=CLIENT, ns=45 * MS, status=status, attributes=[("beast", "manticore"), ("god", "ares")])
+        asks = m.span(
+            "mythical-requester",
+            "requester",
+            kind=CLIENT,
+            ns=45 * MS,
+            status=status,
+            attributes=[("beast", "manticore"), ("god", "ares")],
+        )
         m.span("mythical-requester", "tcp.connect", asks, attributes=[("net.peer.name", "mythical-server")])
-        serves = m.span("mythical-server", "GET /:endpoint", asks, SERVER, 29 * MS, status=status, attributes=[("god", "zeus"), ("http.route", "/:endpoint")])
+        serves = m.span(
+            "mythical-server",
+            "GET /:endpoint",
+            asks,
+            SERVER,
+            29 * MS,
+            status=status,
+            attributes=[("god", "zeus"), ("http.route", "/:endpoint")],
+        )
         m.span("mythical-server", "middleware - query", serves, ns=20_992)
-        m.span("mythical-server", "pg.query", serves, CLIENT, 23 * MS, status=ERROR if failing else UNSET, attributes=database)
-        pushes = m.span("mythical-server", "HTTP POST", serves, CLIENT, 3 * MS, status=OK, attributes=[("net.peer.name", "loki")])
+        m.span(
+            "mythical-server", "pg.query", serves, CLIENT, 23 * MS, status=ERROR if failing else UNSET, attributes=database
+        )
+        pushes = m.span(
+            "mythical-server", "HTTP POST", serves, CLIENT, 3 * MS, status=OK, attributes=[("net.peer.name", "loki")]
+        )
         m.span("mythical-server", "dns.lookup", pushes, CLIENT, 802_304, attributes=[("peer.ipv4", "172.22.0.6")])
         m.span("mythical-requester", "log_to_loki", asks, CLIENT, 13 * MS, status=OK)
         if not failing:
@@ -456,7 +622,13 @@ def tempo_cases(seed, now):
     finish("trace-with-failed-requests", {_ASKED: (1, 1), ("mythical-server", "postgres", "database"): (1, 1)})
 
     m.span("mythical-server", "requester", kind=SERVER, ns=45 * MS, status=OK)
-    m.span("mythical-requester", "HTTP GET /ready", kind=CLIENT, ns=705_792, attributes=[("peer.service", "external-payments-platform")])
+    m.span(
+        "mythical-requester",
+        "HTTP GET /ready",
+        kind=CLIENT,
+        ns=705_792,
+        attributes=[("peer.service", "external-payments-platform")],
+    )
     m.span("internal-consumer", "Consumed", kind=CONSUMER, ns=705_792, attributes=[("peer.service", "external-producer")])
     finish("trace-with-virtual-nodes", {("user", "mythical-server", "virtual_node"): (1, 0),
                                         ("mythical-requester", "external-payments-platform", "virtual_node"): (1, 0),
@@ -469,8 +641,14 @@ def tempo_cases(seed, now):
     m.span("mythical-requester", "unmatched", m.random.randbytes(8), SERVER, 705_792, trace=root.trace)
     # Tempo has one call from mythical-server to mythical-requester. Here there are two: db-access is a span of
     # another service under client-matched as well, and every child counts.
-    finish("trace-with-expired-edges", {("user", "mythical-server", "virtual_node"): (1, 0), ("mythical-server", "mythical-requester", ""): (2, 0),
-                                        ("mythical-requester", "mysql", "database"): (1, 0)})
+    finish(
+        "trace-with-expired-edges",
+        {
+            ("user", "mythical-server", "virtual_node"): (1, 0),
+            ("mythical-server", "mythical-requester", ""): (2, 0),
+            ("mythical-requester", "mysql", "database"): (1, 0),
+        },
+    )
     return cases
 
 
@@ -490,7 +668,12 @@ def late(seed, now):
     unnamed = m.span("patient", "unpaired", kind=CLIENT, ns=30 * MS)
     half = m.span("patient", "half answered", kind=CLIENT, ns=30 * MS, attributes=[("peer.service", "assumed")])
     m.span("prompt", "answers", half, SERVER, 10 * MS)
-    sent = m.span("patient", "sent", kind=PRODUCER, attributes=[("messaging.system", "kafka"), ("messaging.destination.name", "assumed")])
+    sent = m.span(
+        "patient",
+        "sent",
+        kind=PRODUCER,
+        attributes=[("messaging.system", "kafka"), ("messaging.destination.name", "assumed")],
+    )
     hole_id, hole_trace = m.random.randbytes(8), m.trace()
     root = m.span("patient", "root", kind=INTERNAL, trace=hole_trace)
     m.span("patient", "leaf under a hole", hole_id, trace=hole_trace)
@@ -505,7 +688,9 @@ def late(seed, now):
     m.span("tardy", "answers", half, SERVER, 10 * MS)
     m.span("tardy", "consumes", None, CONSUMER, links=[Link(*sent.key)])
     m.span("patient", "the hole", root).id = hole_id
-    m.span("patient", "its client", None, CLIENT, 30 * MS, trace=reverse_trace, attributes=[("peer.service", "assumed")]).id = reverse_id
+    m.span(
+        "patient", "its client", None, CLIENT, 30 * MS, trace=reverse_trace, attributes=[("peer.service", "assumed")]
+    ).id = reverse_id
     return early, m.spans
 
 
@@ -525,7 +710,9 @@ def _set_value(target, value):
         for inner in value:
             _set_value(target.array_value.values.add(), inner)
     else:
-        kind = {bool: "bool_value", int: "int_value", float: "double_value", bytes: "bytes_value", str: "string_value"}[type(value)]
+        kind = {bool: "bool_value", int: "int_value", float: "double_value", bytes: "bytes_value", str: "string_value"}[
+            type(value)
+        ]
         setattr(target, kind, value)
 
 
@@ -538,8 +725,17 @@ def _set_attributes(target, attributes):
 
 
 def to_proto(span):
-    made = trace_pb2.Span(trace_id=span.trace, span_id=span.id, parent_span_id=span.parent, name=span.name, kind=span.kind,
-                          start_time_unix_nano=span.start, end_time_unix_nano=span.end, trace_state=span.tracestate, flags=span.flags)
+    made = trace_pb2.Span(
+        trace_id=span.trace,
+        span_id=span.id,
+        parent_span_id=span.parent,
+        name=span.name,
+        kind=span.kind,
+        start_time_unix_nano=span.start,
+        end_time_unix_nano=span.end,
+        trace_state=span.tracestate,
+        flags=span.flags,
+    )
     if span.status or span.message:
         made.status.code, made.status.message = span.status, span.message
     _set_attributes(made.attributes, span.attributes)

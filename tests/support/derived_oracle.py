@@ -529,9 +529,11 @@ def _span_metrics(spans, config, dialect, output):
             if config.events:
                 output.count(dialect.prefix + "_events_total", dict(labels, event_name=event.name), stands_for)
             if config.exceptions and event.name == "exception":
-                output.count(dialect.prefix + "_exceptions_total",
-                             dict(_base_labels(span, config, dialect), exception_type=find("exception.type", event.attributes)),
-                             stands_for)
+                output.count(
+                    dialect.prefix + "_exceptions_total",
+                    dict(_base_labels(span, config, dialect), exception_type=find("exception.type", event.attributes)),
+                    stands_for,
+                )
 
 
 def _target_info(spans, output):
