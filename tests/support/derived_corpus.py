@@ -150,7 +150,7 @@ def dimensions(seed, now):
         None,
         "\u00e9" * 700,
         'q"\\\n',
-        [['\u00e9\n"']],
+        [['\u00e9"']],
     ]
     for n, value in enumerate(values):
         attributes = [("typed", value)] if value != "" or n % 2 else []

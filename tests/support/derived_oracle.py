@@ -488,8 +488,15 @@ def _intrinsic(dialect):
 def _base_labels(span, config, dialect):
     source = error_source(span, config.errors)
     status = "ERROR" if source else STATUSES.get(span.status, "UNSET")
-    return {dialect.service: span.service, "span_name": span.name,
-            "span_kind": "SPAN_KIND_" + KINDS.get(span.kind, "UNSPECIFIED"), "status_code": "STATUS_CODE_" + status}
+    labels = {dialect.service: span.service, "span_name": span.name,
+              "span_kind": "SPAN_KIND_" + KINDS.get(span.kind, "UNSPECIFIED"), "status_code": "STATUS_CODE_" + status}
+    # Reading: exceptions have these too; what they do not have is dimensions, mappings and status_message.
+    if list(config.errors) != ["status"]:
+        labels["error_source"] = source
+    if config.target_info:
+        labels["job"] = _job(span.resource)
+        labels["instance"] = find("service.instance.id", span.resource.attributes)
+    return labels
 
 
 def span_labels(span, config, dialect):
@@ -508,11 +515,6 @@ def span_labels(span, config, dialect):
     labels.update(_base_labels(span, config, dialect))
     if config.status_message:
         labels["status_message"] = span.message
-    if list(config.errors) != ["status"]:
-        labels["error_source"] = error_source(span, config.errors)
-    if config.target_info:
-        labels["job"] = _job(span.resource)
-        labels["instance"] = find("service.instance.id", span.resource.attributes)
     return labels
 
 
@@ -697,7 +699,9 @@ def edges(spans, config):
                 caller = first(("messaging.destination.name", "messaging.system"), span.attributes)
                 kind = "messaging_system"
             else:
-                caller, kind = first(graph["peer_attributes"], span.attributes) or "user", "virtual_node"
+                # Reading: server.address on a server's span is its own address and does not name its caller.
+                naming = [key for key in graph["peer_attributes"] if key != "server.address"]
+                caller, kind = first(naming, span.attributes) or "user", "virtual_node"
             found.append(Edge(caller, span.service, kind, failed[span.key], weight(span.tracestate), span.duration,
                               span.duration, server_span=span, virtual="client"))
     return found
@@ -713,7 +717,8 @@ def _graph(spans, config, output):
             labels["virtual_node"] = edge.virtual
         for key in graph["dimensions"]:
             for side, span in (("client_", edge.client_span), ("server_", edge.server_span)):
-                if span and (value := dialect.look_up(key, span)):
+                # Reading: the resource before the span in either dialect, as both peers have it in the graph.
+                if span and (value := TEMPO.look_up(key, span)):
                     labels[side + re.sub("[^a-zA-Z0-9_]", "_", key)] = value
 
         def observe(name, ns):

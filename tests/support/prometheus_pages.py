@@ -9,6 +9,8 @@ made here from the field numbers of prometheus/client_model's metrics.proto. All
     page.natives    {(family, labels): Native}; of protobuf only
 """
 
+import math
+import re
 import urllib.request
 from dataclasses import dataclass, field
 
@@ -61,8 +63,27 @@ def read_text(body):
     return _from_families(parse_text(body.decode()))
 
 
+# A sample whose value has a fraction: name with labels, whole part, fraction, and what may follow.
+_FRACTION = re.compile(r'((\w+)\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\} )(\d+)(\.\d*(?:e[+-]?\d+)?|e[+-]?\d+)( .*)?', re.DOTALL)
+
+
 def read_openmetrics(body):
-    return _from_families(parse_openmetrics(body.decode()))
+    """OpenMetrics 1.0 has only whole numbers in _bucket and _count, and this parser insists on it. Weighted counts are not
+    whole, and Prometheus, whom this format is for, takes them as they are. So the parser judges the page without the
+    fractions, and the numbers are those on the page."""
+    strict, exact = [], []
+    for line in body.decode().split("\n"):
+        match = _FRACTION.fullmatch(line)
+        if match and match[2].endswith(("_bucket", "_count")):
+            number = float(match[3] + match[4])
+            exact.append(f"{match[1]}{number!r}")
+            line = f"{match[1]}{math.floor(number)}{match[5] or ''}"
+        strict.append(line)
+    page = _from_families(parse_openmetrics("\n".join(strict)))
+    weighted = _from_families(parse_text("\n".join(exact) + "\n")).samples
+    assert len(weighted) == len(exact) and weighted.keys() <= page.samples.keys()
+    page.samples.update(weighted)
+    return page
 
 
 def _metric_family():
