@@ -93,7 +93,6 @@ CONFIGURATIONS = {
         }
     },
     "include": {
-        "graph": GRAPH_OFF,
         "include": [
             {"kind": "server", "service": "^(shop|timed)$"},
             {"attribute": "http.request.method", "matches": "^P"},
@@ -102,7 +101,6 @@ CONFIGURATIONS = {
         ],
     },
     "exclude": {
-        "graph": GRAPH_OFF,
         "include": [{"kind": "server"}, {"kind": "client"}],
         "exclude": [
             {"span_name": "^kind|edge", "status": "error"},

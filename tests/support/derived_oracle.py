@@ -438,8 +438,8 @@ def _matches(rule, span, config):
 
 
 def counts(span, config):
-    """Reading: include and exclude say which spans have span metrics (calls, latency, size, events, exceptions, self
-    time, target_info). The graph needs both ends of an edge and sees every span; so do parents' self times."""
+    """Reading: a span that include and exclude leave out has no metrics of any family and is no end of an edge, as if it
+    had never come; only its parent's self time is still less for it, and its trace no less complete."""
     if any(_matches(rule, span, config) for rule in config.exclude):
         return False
     return not config.include or any(_matches(rule, span, config) for rule in config.include)
@@ -466,7 +466,7 @@ def derive(spans, config):
     if config.self_time:
         _self_time(spans, config, output)
     if config.graph["enabled"]:
-        _graph(spans, config, output)
+        _graph(counted, config, output)
     return output
 
 
