@@ -30,9 +30,8 @@ MS = 10**6
 # --- traffic ---
 
 
-def traffic(seed, repeats):
-    """A web shop whose operations, edges and failures of edges all occur in each repeat. Each span stands for 4/3, so that
-    counts are no whole numbers, which only some forms on some pages can carry."""
+def traffic(seed, repeats, tracestate="ot=th:8"):
+    """A web shop whose operations, edges and failures of edges all occur in each repeat. Each span stands for two."""
     m = corpus.Maker(seed, time.time_ns())
     r = m.random
     service = {name: m.service(name, service__namespace=namespace) for name, namespace in
@@ -68,7 +67,7 @@ def traffic(seed, repeats):
                 )
                 m.span(service["payment"], "pay", call, SERVER, ns(80))
     for span in m.spans:
-        span.tracestate = "ot=th:4"
+        span.tracestate = tracestate
     return corpus.measure(m.spans)
 
 
@@ -520,3 +519,18 @@ def test_otel_dialect(tmp_path):
         jaeger_monitor(scene)
         opentelemetry_demo(scene)
         grafana_service_graph(scene)
+
+
+# Scenario: spans that stand for 4/3 of one are scraped by a Prometheus that keeps native histograms.
+# Guarantees: it takes the page, sees each histogram as a native one, and has their fractional counts. (It recognises a
+# family of native histograms by its first series, and refuses a page on which a count is less than its buckets' sum.)
+def test_native_fractions(tmp_path):
+    if "native" in PENDING:
+        pytest.skip(f"waits for {PENDING['native']}")
+    metrics = {"dialect": "tempo", "histograms": "both", "graph": GRAPH}
+    spans = traffic("fractions", 1, "ot=th:4")
+    output = derive(spans, Config(metrics))
+    with Braid({"correlate": {"settle": "300ms"}, "metrics": metrics}) as gateway:
+        send_http(gateway, corpus.requests(spans, "fractions"))
+        with PrometheusServer(gateway.web_address, tmp_path / "native", TARGET, ["native-histograms"]) as prometheus:
+            native_seen(prometheus, output)
