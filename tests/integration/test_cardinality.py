@@ -20,7 +20,7 @@ from braid import Braid, check_account, eventually
 PENDING = {"memory_back": "the memory of expired series to leave the process"}
 
 SPANS = int(os.environ.get("BRAID_CARDINALITY_SPANS", 400_000))
-WARM_UP = 400_000
+WARM_UP = max(400_000, SPANS // 5)
 # What formatting a page may leave behind in the allocator, once: at ten million names this is less than two bytes each.
 PAGE_MEMORY = 16 << 20
 CALLS, COUNT, SIZE = "traces_spanmetrics_calls_total", "traces_spanmetrics_latency_count", "traces_spanmetrics_size_total"

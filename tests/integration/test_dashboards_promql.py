@@ -12,15 +12,11 @@ import re
 import time
 from collections import defaultdict
 
-import pytest
-
 import derived_corpus as corpus
 from braid import Braid, eventually
 from derived_oracle import CLIENT, CONSUMER, ERROR, PRODUCER, SERVER, UNSET, Config, derive
 from prometheus_server import PrometheusServer
 from test_derived import close, differences, report, send_http
-
-PENDING = {"native": "native histograms on pages"}
 
 GRAPH = {"connection_info": True, "dimensions": ["service.namespace"], "wait": "1500ms"}
 TARGET = {"cluster": "test", "namespace": "tracing"}
@@ -236,7 +232,7 @@ class Scene:
         self.gateway = Braid({"correlate": {"settle": "300ms"}, "metrics": metrics})
         self.prometheus = PrometheusServer(self.gateway.web_address, folder / "classic", TARGET)
         self.native = None
-        if metrics.get("histograms") == "both" and "native" not in PENDING:
+        if metrics.get("histograms") == "both":
             self.native = PrometheusServer(self.gateway.web_address, folder / "native", TARGET, ["native-histograms"])
         first, second = traffic("before", 1), traffic("after", 4)
         self.outputs = []
@@ -505,10 +501,7 @@ def test_tempo_dialect(tmp_path):
         grafana_service_graph(scene)
         grafana_span_table(scene)
         tempo_mixin(scene)
-        if scene.native:
-            grafana_native(scene)
-    if "native" in PENDING:
-        pytest.skip(f"the native part waits for {PENDING['native']}")
+        grafana_native(scene)
 
 
 # Scenario: the same in the otel dialect.
@@ -525,8 +518,6 @@ def test_otel_dialect(tmp_path):
 # Guarantees: it takes the page, sees each histogram as a native one, and has their fractional counts. (It recognises a
 # family of native histograms by its first series, and refuses a page on which a count is less than its buckets' sum.)
 def test_native_fractions(tmp_path):
-    if "native" in PENDING:
-        pytest.skip(f"waits for {PENDING['native']}")
     metrics = {"dialect": "tempo", "histograms": "both", "graph": GRAPH}
     spans = traffic("fractions", 1, "ot=th:4")
     output = derive(spans, Config(metrics))
