@@ -1037,8 +1037,9 @@ uint64_t RemoteWriteTranslator::Impl::CreatedNanos(const Output& output, int64_t
   for (Samples s(*this, output.created_begin, output.created_end); !s.done(); s.Next()) {
     const double seconds = (*s).value;
     if ((*s).time_ms > time_ms) break;
-    if (seconds > 0 && seconds * 1e3 <= static_cast<double>(time_ms))
-      nanos = static_cast<uint64_t>(seconds * 1e9);
+    if (!(seconds > 0) || seconds * 1e3 > static_cast<double>(time_ms)) continue;
+    const double whole = std::floor(seconds);
+    nanos = static_cast<uint64_t>(whole) * 1'000'000'000 + static_cast<uint64_t>((seconds - whole) * 1e9);
   }
   return nanos;
 }
@@ -1279,6 +1280,8 @@ Result<RemoteWriteTranslation> RemoteWriteTranslator::Impl::Translate(RemoteWrit
   struct Clear {
     ~Clear() {
       self->request_ = {};
+      self->result_ = {};
+      self->out_.Take().Reset();
       self->lease_.Reset();
       self->remembered_.clear();
       self->last_name_ = {};
