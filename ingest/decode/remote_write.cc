@@ -1001,6 +1001,7 @@ void RemoteWriteTranslator::Impl::OpenMetric(const Output& output) {
   if (!help.empty()) out_.Bytes(2, help);
   if (!unit.empty()) out_.Bytes(3, UcumUnit(unit));
   attributes_.clear();
+  AppendAttribute(&attributes_, kMetricMetadata, "prometheus.name", output.name);
   AppendAttribute(&attributes_, kMetricMetadata, "prometheus.type", PrometheusTypeName(output.type));
   out_.Raw(attributes_);
   data_at_ = out_.Begin(output.data);

@@ -74,8 +74,9 @@ struct RemoteWriteTranslation {
 //   each
 //                            request that lacks it
 //
-// Every Metric carries metadata prometheus.type, which says that its name is a Prometheus name already, so
-// that MetricIngest shows it unchanged. Metrics are cut at kMaxMetricBytes, since a Metric is one item.
+// Every Metric carries metadata: prometheus.type, as the OpenTelemetry Collector writes it, and
+// prometheus.name, its name in Prometheus, so that MetricIngest shows it unchanged. Metrics are cut at
+// kMaxMetricBytes, since a Metric is one item.
 //
 // The result depends on the request and on what `families` has learnt, not on the order of maps or on time
 // otherwise: a repeated request gives the same bytes, which is how its duplicate is recognised.
