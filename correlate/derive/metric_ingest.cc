@@ -282,7 +282,6 @@ std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, Metric
       if (family.guess() && type == MetricType::kGauge) {
         // What was shown is right, but for its type.
         family.type = type;
-        family.help = CutValue(help, options.max_value_bytes);
       } else if (family.type == MetricType::kGauge && type == MetricType::kUnknown) {
         return at->second;
       } else if (family.guess()) {
@@ -291,13 +290,16 @@ std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, Metric
     }
   }
   if (const auto at = claimed.find(name.name); at != claimed.end()) {
-    const Family& family = families[at->second];
+    Family& family = families[at->second];
     if (family.name == name.name) {
       // No unit at all contradicts none: "x.seconds" without and "x" with unit "s" are one family.
       const bool same_unit = family.unit == name.unit || family.unit.empty() || name.unit.empty();
       *why = family.type != type ? NotExposed::kType : NotExposed::kUnit;
       if (family.type != type || !same_unit) return std::nullopt;
-      if (family.help != help) ++stats.help_conflicts;
+      // What was said of nothing, as remote write's samples come before their metadata, is filled in.
+      if (family.unit.empty()) family.unit = std::move(name.unit);
+      if (family.help.empty()) family.help = CutValue(help, options.max_value_bytes);
+      if (family.help != CutValue(help, options.max_value_bytes)) ++stats.help_conflicts;
       return at->second;
     }
   }

@@ -638,8 +638,10 @@ TEST_F(MetricIngestTest, TypesThatAreLearntLater) {
   SendMetric(FromPrometheus("g", "unknown", GaugeOf(1, 1)));
   EXPECT_EQ(Page().families.at("g").type, MetricType::kUnknown);
   SendMetric(
+      "unit: \"1\" description: \"Help.\" " +
       FromPrometheus("g", "gauge", GaugeOf(2, 2, R"(attributes { key: "x" value { string_value: "1" } })")));
   EXPECT_EQ(Page().families.at("g").type, MetricType::kGauge);
+  EXPECT_EQ(Page().families.at("g").help, "Help.");
   EXPECT_THAT(Page().points, SizeIs(2));
   SendMetric(FromPrometheus("g", "unknown", GaugeOf(3, 3)));
   EXPECT_EQ(Page().points.at(std::string("g") + kLabels).value, 3);
