@@ -298,8 +298,8 @@ std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, Metric
       if (family.type != type || !same_unit) return std::nullopt;
       // What was said of nothing, as remote write's samples come before their metadata, is filled in.
       if (family.unit.empty()) family.unit = std::move(name.unit);
-      if (family.help.empty()) family.help = CutValue(help, options.max_value_bytes);
-      if (family.help != CutValue(help, options.max_value_bytes)) ++stats.help_conflicts;
+      if (family.help.empty()) family.help = CutToCharacter(help, options.max_value_bytes);
+      if (family.help != CutToCharacter(help, options.max_value_bytes)) ++stats.help_conflicts;
       return at->second;
     }
   }
