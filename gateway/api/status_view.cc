@@ -177,7 +177,6 @@ std::string RenderStatus(const GatewaySnapshot& s) {
                    {"overflowSpans", s.series.overflow_spans},
                    {"expired", s.series.expired_series},
                    {"ingested", s.ingested.series}};
-  out["series"] = {{"derived", s.series.series}, {"ingested", s.ingested.series}};
   if (s.remote_write) {
     const ingest::RemoteWriteReceiver::Stats& rw = *s.remote_write;
     json::object rejected;
