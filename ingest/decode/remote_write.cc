@@ -809,7 +809,10 @@ bool RemoteWriteTranslator::Impl::NoteLayout(uint32_t data, std::span<const Memb
   marks_.clear();
   for (const Member& member : members) {
     const std::string_view part = At(member.begin).part;
-    marks_.push_back(XXH3_64bits_withSeed(part.data(), part.size(), options_.seed ^ data));
+    // By number where it is one: clients differ on how they spell it.
+    const std::optional<double> bound = ParseBound(part);
+    marks_.push_back(bound ? XXH3_64bits_withSeed(&*bound, sizeof *bound, options_.seed ^ data)
+                           : XXH3_64bits_withSeed(part.data(), part.size(), options_.seed ^ data));
   }
   std::sort(marks_.begin(), marks_.end());
   marks_.erase(std::unique(marks_.begin(), marks_.end()), marks_.end());

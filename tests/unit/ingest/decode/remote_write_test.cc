@@ -378,6 +378,15 @@ TEST_F(RemoteWriteTest, HalfAHistogramIsNoHistogram) {
   request_ = whole;
   Translate();
   EXPECT_THAT(Names(), ElementsAre("h"));
+  // Another instance that spells its bounds otherwise.
+  request_ = whole;
+  for (const int i : {0, 1}) {
+    pb::Label* le = request_.mutable_timeseries(i)->mutable_labels(2);
+    ASSERT_EQ(le->name(), "le");
+    le->set_value(i == 0 ? "1" : "5");
+  }
+  Translate();
+  EXPECT_THAT(Names(), ElementsAre("h"));
   now_ += 500;
   tail();
   EXPECT_THAT(Names(), ElementsAre("h_bucket", "h_count", "h_sum"));
