@@ -99,8 +99,9 @@ enum class RejectReason : uint8_t {
   kTooDeep,        // nesting beyond what protobuf accepts
   kTooManyScopes,  // more than 65,536 scopes in one request
   kFilter,         // dropped by a filter rule, on the operator's wish
+  kBadSeries,      // a remote write series whose labels, timestamps or histograms cannot be taken
 };
-constexpr int kRejectReasons = 6;
+constexpr int kRejectReasons = 7;
 
 constexpr std::string_view RejectReasonName(RejectReason reason) {
   switch (reason) {
@@ -110,6 +111,7 @@ constexpr std::string_view RejectReasonName(RejectReason reason) {
     case RejectReason::kTooDeep: return "too_deep";
     case RejectReason::kTooManyScopes: return "too_many_scopes";
     case RejectReason::kFilter: return "filter";
+    case RejectReason::kBadSeries: return "bad_series";
   }
   return "";
 }

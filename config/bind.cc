@@ -83,6 +83,9 @@ Receivers BindReceivers(const Node& node) {
   for (const Node& origin : Get(Get(http, "cors"), "allowed_origins").items) {
     receivers.otlp.http.cors.allowed_origins.push_back(origin.text);
   }
+  const Node& remote_write = Get(Get(node, "prometheus"), "remote_write");
+  BindListener(remote_write, &receivers.prometheus.remote_write);
+  receivers.prometheus.remote_write.max_request_bytes = Size(remote_write, "max_request_bytes");
   return receivers;
 }
 

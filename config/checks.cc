@@ -39,9 +39,11 @@ class Checker {
   Checker(const Config& config, const Node& root, std::vector<Diagnostic>* errors,
           std::vector<Diagnostic>* warnings)
       : config_(config), root_{&root, ""}, errors_(errors), warnings_(warnings) {
-    listeners_ = {{&config_.receivers.otlp.grpc, root_ / "receivers" / "otlp" / "grpc"},
-                  {&config_.receivers.otlp.http, root_ / "receivers" / "otlp" / "http"},
-                  {&config_.web, root_ / "web"}};
+    listeners_ = {
+        {&config_.receivers.otlp.grpc, root_ / "receivers" / "otlp" / "grpc"},
+        {&config_.receivers.otlp.http, root_ / "receivers" / "otlp" / "http"},
+        {&config_.web, root_ / "web"},
+        {&config_.receivers.prometheus.remote_write, root_ / "receivers" / "prometheus" / "remote_write"}};
   }
 
   void Run() {
@@ -164,6 +166,7 @@ class Checker {
     };
     request(config_.receivers.otlp.grpc.max_request_bytes, listeners_[0].place);
     request(config_.receivers.otlp.http.max_request_bytes, listeners_[1].place);
+    request(config_.receivers.prometheus.remote_write.max_request_bytes, listeners_[3].place);
   }
 
   void CheckFilters() {

@@ -98,8 +98,23 @@ struct OtlpReceiver {
   friend bool operator==(const OtlpReceiver&, const OtlpReceiver&) = default;
 };
 
+struct PrometheusReceiver {
+  struct RemoteWrite : Listener {
+    RemoteWrite() {
+      enabled = false;
+      listen = {"127.0.0.1", 9465};
+    }
+    uint64_t max_request_bytes = 64_MiB;  // before and after decompression, and as OTLP
+    friend bool operator==(const RemoteWrite&, const RemoteWrite&) = default;
+  };
+
+  RemoteWrite remote_write;
+  friend bool operator==(const PrometheusReceiver&, const PrometheusReceiver&) = default;
+};
+
 struct Receivers {
   OtlpReceiver otlp;
+  PrometheusReceiver prometheus;
   friend bool operator==(const Receivers&, const Receivers&) = default;
 };
 

@@ -62,7 +62,7 @@ Gateway::Gateway(const config::Config& config)
 
 Gateway::~Gateway() {
   const auto now = steady_clock::now();
-  for (auto* server : {grpc_.get(), http_.get(), web_.get()}) {
+  for (auto* server : {grpc_.get(), http_.get(), remote_write_.get(), web_.get()}) {
     if (server != nullptr) server->Stop(now + std::chrono::milliseconds(500));
   }
   for (auto& core : cores_) core->Join();
@@ -71,6 +71,7 @@ Gateway::~Gateway() {
   if (background_thread_.joinable()) background_thread_.join();
   // The servers' connections hold handlers of the cores' loops: they go first.
   web_.reset();
+  remote_write_.reset();
   http_.reset();
   grpc_.reset();
   cores_.clear();
@@ -211,6 +212,17 @@ Status Gateway::Start() {
   std::vector<ingest::Decoder*> decoders;
   decoders.reserve(decoders_.size());
   for (const auto& decoder : decoders_) decoders.push_back(decoder.get());
+  if (const auto& remote_write = config_.receivers.prometheus.remote_write; remote_write.enabled) {
+    ingest::RemoteWriteReceiver::Options receiver;
+    receiver.max_decompressed_bytes = remote_write.max_request_bytes;
+    receiver.seed = epoch_.seed;
+    receiver.now_seconds = [this] {
+      return static_cast<uint64_t>(
+          std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - started_).count());
+    };
+    remote_write_receiver_ =
+        std::make_unique<ingest::RemoteWriteReceiver>(decoders, *sequencer_, *slabs_, std::move(receiver));
+  }
   receiver_ = std::make_unique<ingest::OtlpReceiver>(
       std::move(decoders), *sequencer_, *slabs_,
       ingest::OtlpReceiver::Options{
@@ -317,6 +329,13 @@ Status Gateway::StartListeners() {
                        *receiver_, "receivers.otlp.http");
       !s.ok()) {
     return s;
+  }
+  if (const auto& remote_write = config_.receivers.prometheus.remote_write; remote_write.enabled) {
+    if (Status s = start(remote_write_, remote_write, remote_write.max_request_bytes, {},
+                         *remote_write_receiver_, "receivers.prometheus.remote_write");
+        !s.ok()) {
+      return s;
+    }
   }
   return start(web_, config_.web, 64 << 10, {}, *api_, "web");
 }
@@ -440,6 +459,7 @@ void Gateway::Drain() {
   const auto listeners = std::min(deadline, steady_clock::now() + config_.shutdown.drain_deadline / 4);
   if (grpc_) grpc_->Stop(listeners);
   if (http_) http_->Stop(listeners);
+  if (remote_write_) remote_write_->Stop(listeners);
   sequencer_->ReleaseAnswers(true);
   sequencer_->Drain();
   std::vector<std::future<void>> folded;
@@ -536,8 +556,10 @@ void Gateway::Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>
         s.ingested = ingested_->stats();
         if (grpc_) s.listeners.emplace_back("otlp_grpc", grpc_->stats());
         if (http_) s.listeners.emplace_back("otlp_http", http_->stats());
+        if (remote_write_) s.listeners.emplace_back("remote_write", remote_write_->stats());
         if (web_) s.listeners.emplace_back("web", web_->stats());
         s.receiver = receiver_->stats();
+        if (remote_write_receiver_) s.remote_write = remote_write_receiver_->stats();
         if (filter_) s.filters = filter_->Counts();
         if (push_) s.pushes = push_->Snapshot();
         for (PushSnapshot& push : s.pushes) push.protocol = std::string(sinks_[push.sink - 1]->protocol());

@@ -25,6 +25,7 @@
 #include "ingest/http/http_server.h"
 #include "ingest/journal/sequencer.h"
 #include "ingest/receivers/otlp_receiver.h"
+#include "ingest/receivers/remote_write_receiver.h"
 
 namespace braid::gateway {
 
@@ -54,6 +55,7 @@ class Gateway : public Backend {
   // Ports actually bound, 0 where not listening.
   uint16_t otlp_grpc_port() const { return grpc_ ? grpc_->port() : 0; }
   uint16_t otlp_http_port() const { return http_ ? http_->port() : 0; }
+  uint16_t remote_write_port() const { return remote_write_ ? remote_write_->port() : 0; }
   uint16_t web_port() const { return web_ ? web_->port() : 0; }
 
   void Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) override;
@@ -107,10 +109,12 @@ class Gateway : public Backend {
   std::unique_ptr<ingest::MemorySequencer> sequencer_;
   std::vector<std::unique_ptr<ingest::Decoder>> decoders_;  // one per core
   std::unique_ptr<ingest::OtlpReceiver> receiver_;
+  std::unique_ptr<ingest::RemoteWriteReceiver> remote_write_receiver_;  // null where not listening
   std::unique_ptr<Api> api_;
   std::unique_ptr<MetricPush> push_;  // null if no sink is pushed to
   std::unique_ptr<ingest::HttpServer> grpc_;
   std::unique_ptr<ingest::HttpServer> http_;
+  std::unique_ptr<ingest::HttpServer> remote_write_;
   std::unique_ptr<ingest::HttpServer> web_;
 
   boost::asio::steady_timer tick_timer_{control_};

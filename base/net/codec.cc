@@ -2,6 +2,7 @@
 
 #include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
+#include <snappy.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -328,6 +329,21 @@ Result<Slab> Decompress(Encoding encoding, std::string_view input, size_t max_by
     case Encoding::kIdentity: break;
   }
   return Internal("identity is not a compression");
+}
+
+Result<Slab> DecompressSnappy(std::string_view input, size_t max_bytes, SlabPool& pool) {
+  size_t size = 0;
+  if (!snappy::GetUncompressedLength(input.data(), input.size(), &size)) {
+    return Corrupt("snappy", "no length at its beginning");
+  }
+  if (size > max_bytes) return TooLarge("snappy", max_bytes);
+  // The densest element, a copy with a two-byte offset, makes 64 bytes of three.
+  if (size > (input.size() / 3 + 1) * 64) return Corrupt("snappy", "claims more than so few bytes can hold");
+  Slab out = pool.Take(std::max<size_t>(size, 1));
+  if (!out) return NoMemory("snappy");
+  if (!snappy::RawUncompress(input.data(), input.size(), out.data())) return Corrupt("snappy", "corrupt");
+  out.set_size(size);
+  return out;
 }
 
 Slab Compress(Encoding encoding, std::string_view input, SlabPool& pool) {

@@ -32,6 +32,15 @@ std::string_view EncodingName(Encoding encoding);
 // that asks for the largest window RFC 9659 allows, given back afterwards).
 Result<Slab> Decompress(Encoding encoding, std::string_view input, size_t max_bytes, SlabPool& pool);
 
+// Undoes snappy's block format, which Prometheus remote write and Loki push use whatever they call it. Its
+// header says how much comes out: that is held against `max_bytes`, and against the most that so many bytes
+// of input can stand for, before a byte of memory is taken.
+//   kInvalidArgument    corrupt, cut short, or a header that cannot be true
+//   kResourceExhausted  more than `max_bytes`
+//   kUnavailable        the pool refuses
+// Thread rule: any thread.
+Result<Slab> DecompressSnappy(std::string_view input, size_t max_bytes, SlabPool& pool);
+
 // Compresses for speed: gzip by ISA-L level 1, zstd level 1. REQUIRES: kGzip or kZstd.
 // The slab is leased beyond the pool's bound if need be (see SlabPool::TakeUnbounded), since what is
 // compressed here is on its way out.

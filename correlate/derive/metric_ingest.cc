@@ -100,6 +100,9 @@ struct Family {
   MetricType type = MetricType::kUnknown;
   std::vector<uint32_t> series;
   bool live = false;
+
+  // Nobody said what it is: gives its name to who knows.
+  bool guess() const { return type == MetricType::kUnknown; }
 };
 
 size_t BytesOf(const KeptExemplar& exemplar) {
@@ -221,8 +224,9 @@ struct MetricIngest::State {
   uint64_t AliasOf(const Batch& batch, const Item& item, uint32_t family) const;
   std::optional<uint32_t> Lookup(uint64_t alias);
   uint32_t Enter(uint32_t family, std::string labels, uint64_t alias, bool* fresh);
-  std::string LabelsOf(const Batch& batch, const Item& item, MetricType type) const {
-    return PointLabels(batch, item, point.attributes, type, options.max_value_bytes);
+  std::string LabelsOf(const Batch& batch, const Item& item, const ParsedMetric& from) const {
+    return PointLabels(batch, item, point.attributes, from.type(), !from.prometheus_name.empty(),
+                       options.max_value_bytes);
   }
   bool Update(Series* to, const ParsedMetric& metric, bool fresh);
   bool IsPossible(const ParsedMetric& metric) const;
@@ -232,6 +236,7 @@ struct MetricIngest::State {
   void Charge(Series* to);
   void Remove(uint32_t id);
   void DropIfEmpty(uint32_t family);
+  void Drop(uint32_t family);
   void RefreshTarget(const Batch& batch, uint32_t resource);
 
   const Options& options;
@@ -257,6 +262,11 @@ struct MetricIngest::State {
 
 std::optional<uint32_t> MetricIngest::State::FamilyFor(const ParsedMetric& from, NotExposed* why) {
   MetricName name = PrometheusMetricName(from.name, from.unit, from.type());
+  if (!from.prometheus_name.empty()) {
+    std::string_view own = from.prometheus_name;
+    if (from.type() == MetricType::kCounter) own.remove_suffix(std::string_view("_total").size());
+    if (name.name != own) name = {std::string(own), ""};
+  }
   if (name.name.empty()) {
     *why = NotExposed::kBadName;
     return std::nullopt;
@@ -267,13 +277,29 @@ std::optional<uint32_t> MetricIngest::State::FamilyFor(const ParsedMetric& from,
 std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, MetricType type,
                                                          std::string_view help, NotExposed* why) {
   if (const auto at = claimed.find(name.name); at != claimed.end()) {
-    const Family& family = families[at->second];
+    Family& family = families[at->second];
+    if (family.name == name.name && family.type != type) {
+      if (family.guess() && type == MetricType::kGauge) {
+        // What was shown is right, but for its type.
+        family.type = type;
+      } else if (family.type == MetricType::kGauge && type == MetricType::kUnknown) {
+        return at->second;
+      } else if (family.guess()) {
+        Drop(at->second);
+      }
+    }
+  }
+  if (const auto at = claimed.find(name.name); at != claimed.end()) {
+    Family& family = families[at->second];
     if (family.name == name.name) {
       // No unit at all contradicts none: "x.seconds" without and "x" with unit "s" are one family.
       const bool same_unit = family.unit == name.unit || family.unit.empty() || name.unit.empty();
       *why = family.type != type ? NotExposed::kType : NotExposed::kUnit;
       if (family.type != type || !same_unit) return std::nullopt;
-      if (family.help != help) ++stats.help_conflicts;
+      // What was said of nothing, as remote write's samples come before their metadata, is filled in.
+      if (family.unit.empty()) family.unit = std::move(name.unit);
+      if (family.help.empty()) family.help = CutToCharacter(help, options.max_value_bytes);
+      if (family.help != CutToCharacter(help, options.max_value_bytes)) ++stats.help_conflicts;
       return at->second;
     }
   }
@@ -285,10 +311,14 @@ std::optional<uint32_t> MetricIngest::State::FamilyNamed(MetricName name, Metric
     return std::nullopt;
   }
   for (const std::string_view suffix : SampleSuffixes(type)) {
-    if (claimed.contains(std::string(name.name).append(suffix))) {
-      *why = NotExposed::kName;
-      return std::nullopt;
+    const auto at = claimed.find(std::string(name.name).append(suffix));
+    if (at == claimed.end()) continue;
+    if (type != MetricType::kUnknown && families[at->second].guess()) {
+      Drop(at->second);
+      continue;
     }
+    *why = NotExposed::kName;
+    return std::nullopt;
   }
   uint32_t id;
   if (free_families.empty()) {
@@ -319,6 +349,12 @@ void MetricIngest::State::DropIfEmpty(uint32_t id) {
   family = Family{};
   free_families.push_back(id);
   --stats.families;
+}
+
+// With all of its series.
+void MetricIngest::State::Drop(uint32_t id) {
+  while (!families[id].series.empty()) Remove(families[id].series.back());
+  DropIfEmpty(id);
 }
 
 // ---- Series
@@ -439,7 +475,8 @@ void MetricIngest::State::RefreshTarget(const Batch& batch, uint32_t index) {
 // infinity or what is no number, which would stay for good.
 bool MetricIngest::State::IsPossible(const ParsedMetric& from) const {
   if (from.data != kMetricSum) return true;
-  if (from.monotonic) return point.value >= 0 && std::isfinite(point.value);
+  if (from.monotonic && from.type() == MetricType::kCounter)
+    return point.value >= 0 && std::isfinite(point.value);
   return from.temporality != kDelta || std::isfinite(point.value);
 }
 
@@ -533,6 +570,7 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
       break;
     }
     case MetricType::kGauge:
+    case MetricType::kUnknown:
       to->point.value = delta && !fresh ? to->point.value + point.value : point.value;
       stats.exemplars_dropped += point.exemplars.size();
       break;
@@ -547,7 +585,6 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
         }
       }
       break;
-    case MetricType::kUnknown: break;  // OTLP has no such type
   }
   to->time_ns = std::max(to->time_ns, point.time_ns);
   to->tick = now;
@@ -562,7 +599,7 @@ void MetricIngest::State::ApplyPoint(const Batch& batch, const Item& item, const
   bool fresh = false;
   if ((point.flags & kNoRecordedValue) != 0) {
     if (!id) {
-      const auto at = known.find(SeriesKey{family, LabelsOf(batch, item, from.type())});
+      const auto at = known.find(SeriesKey{family, LabelsOf(batch, item, from)});
       if (at != known.end()) id = *at;
     }
     if (id) Remove(*id);
@@ -575,7 +612,7 @@ void MetricIngest::State::ApplyPoint(const Batch& batch, const Item& item, const
   if (!id) {
     const uint32_t entered = point.attributes.size() > options.max_labels
                                  ? kNoSeries
-                                 : Enter(family, LabelsOf(batch, item, from.type()), alias, &fresh);
+                                 : Enter(family, LabelsOf(batch, item, from), alias, &fresh);
     if (entered == kNoSeries) {
       Count(NotExposed::kCap);
       return;
@@ -694,7 +731,8 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
           writer.Counter(labels, point.value, point.created_ns, point.exemplar ? &view : nullptr);
           break;
         }
-        case MetricType::kGauge: writer.Gauge(labels, point.value); break;
+        case MetricType::kGauge:
+        case MetricType::kUnknown: writer.Gauge(labels, point.value); break;
         case MetricType::kHistogram: {
           HistogramView histogram;
           if (point.native) {
@@ -740,7 +778,6 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
                          point.created_ns);
           break;
         }
-        case MetricType::kUnknown: break;
       }
     }
   }

@@ -40,6 +40,11 @@ std::string_view NotExposedName(NotExposed reason);
 // a side and schema 8, for which they are scaled down, with the latest exemplar of up to ten buckets. A
 // family may have both kinds of histogram; a series that changes its kind starts afresh.
 //
+// A metric that says what it was in Prometheus (metadata prometheus.name, from remote write) is shown under
+// just that name, its labels as they were. Its type may be unknown at first: when a surer word comes, be it
+// the type or a whole histogram where there were parts of one, that takes the name over, and what was shown
+// on a guess leaves.
+//
 // Delta sums and histograms are added up from their first point on, and their start time stays that of the
 // first. So it is too when a point begins later than the one before it ended: SDKs leave out intervals
 // without a measurement, which looks the same as a restart, and a total that starts again would lose what

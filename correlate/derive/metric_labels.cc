@@ -39,13 +39,18 @@ Attribute ReadAttribute(std::string_view key_value, size_t max_value_bytes) {
   return attribute;
 }
 
-std::vector<NameValue> ToLabels(const std::vector<Attribute>& attributes) {
+std::vector<NameValue> ToLabels(const std::vector<Attribute>& attributes, bool from_prometheus) {
   struct Named {
     std::string name;
     size_t index;
   };
   std::vector<Named> named;
-  for (size_t i = 0; i < attributes.size(); ++i) named.push_back({PrometheusLabelName(attributes[i].key), i});
+  for (size_t i = 0; i < attributes.size(); ++i) {
+    std::string name = PrometheusLabelName(attributes[i].key);
+    // "_x" would be "key_x" by the rules for OpenTelemetry's keys.
+    if (from_prometheus && name == "key" + attributes[i].key) name = attributes[i].key;
+    named.push_back({std::move(name), i});
+  }
   std::sort(named.begin(), named.end(), [&](const Named& a, const Named& b) {
     return std::tie(a.name, attributes[a.index].key, a.index) <
            std::tie(b.name, attributes[b.index].key, b.index);
@@ -120,12 +125,12 @@ Target ReadTarget(const Batch& batch, uint32_t index, size_t max_value_bytes) {
 }
 
 std::string PointLabels(const Batch& batch, const Item& item, std::span<const std::string_view> from,
-                        MetricType type, size_t max_value_bytes) {
+                        MetricType type, bool from_prometheus, size_t max_value_bytes) {
   std::vector<Attribute> attributes;
   for (const std::string_view attribute : from) {
     attributes.push_back(ReadAttribute(attribute, max_value_bytes));
   }
-  std::vector<NameValue> labels = ToLabels(attributes);
+  std::vector<NameValue> labels = ToLabels(attributes, from_prometheus);
   for (NameValue& label : labels) {
     const bool taken = (type == MetricType::kHistogram && label.first == "le") ||
                        (type == MetricType::kSummary && label.first == "quantile");

@@ -24,8 +24,9 @@ Attribute ReadAttribute(std::string_view key_value, size_t max_value_bytes);
 using NameValue = std::pair<std::string, std::string>;
 
 // Attributes under their label names. Of one key the last value counts; values of keys that become the same
-// name are joined by ';' in the order of the keys, as the specification says.
-std::vector<NameValue> ToLabels(const std::vector<Attribute>& attributes);
+// name are joined by ';' in the order of the keys, as the specification says. `from_prometheus`: keys that
+// are label names already stay what they are.
+std::vector<NameValue> ToLabels(const std::vector<Attribute>& attributes, bool from_prometheus = false);
 
 // Gives label `name` this value, unless it is empty.
 void SetLabel(std::vector<NameValue>* labels, std::string_view name, std::string_view value);
@@ -45,6 +46,6 @@ Target ReadTarget(const Batch& batch, uint32_t resource, size_t max_value_bytes)
 
 // The encoded labels of a point of `item` with these attributes (each an OTLP KeyValue).
 std::string PointLabels(const Batch& batch, const Item& item, std::span<const std::string_view> attributes,
-                        MetricType type, size_t max_value_bytes);
+                        MetricType type, bool from_prometheus, size_t max_value_bytes);
 
 }  // namespace braid::correlate

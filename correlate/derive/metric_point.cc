@@ -12,7 +12,7 @@
 namespace braid::correlate {
 namespace {
 
-constexpr uint32_t kMetricName = 1, kMetricDescription = 2, kMetricUnit = 3;
+constexpr uint32_t kMetricName = 1, kMetricDescription = 2, kMetricUnit = 3, kMetricMetadata = 12;
 constexpr uint32_t kTemporality = 2, kMonotonic = 3;
 constexpr size_t kMaxExtraBytes = 512;  // of an exemplar's filtered attributes; a page shows 128 characters
 
@@ -238,8 +238,35 @@ KeptExemplarPtr ParseExemplar(std::string_view message) {
   return exemplar;
 }
 
+namespace {
+
+bool IsMetricName(std::string_view name) {
+  const auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ':';
+  };
+  return !name.empty() && !(name[0] >= '0' && name[0] <= '9') && std::all_of(name.begin(), name.end(), good);
+}
+
+// One entry of Metric.metadata, where its value is a string.
+void ReadMetadata(std::string_view key_value, ParsedMetric* metric) {
+  std::string_view key;
+  std::string_view value;
+  for (wire::Cursor c(key_value); c.Next();) {
+    if (c.field().number == 1) key = c.field().bytes;
+    if (c.field().number != 2) continue;
+    for (wire::Cursor any(c.field().bytes); any.Next();) {
+      if (any.field().number == 1) value = any.field().bytes;
+    }
+  }
+  if (key == "prometheus.name") metric->prometheus_name = IsMetricName(value) ? value : std::string_view();
+  if (key == "prometheus.type") metric->prometheus_type = value;
+}
+
+}  // namespace
+
 void ParseMetric(std::string_view message, ParsedMetric* metric) {
   metric->parts.clear();
+  metric->prometheus_name = metric->prometheus_type = {};
   for (wire::Cursor c(message); c.Next();) {
     const wire::Field& f = c.field();
     switch (f.number) {
@@ -255,6 +282,7 @@ void ParseMetric(std::string_view message, ParsedMetric* metric) {
         metric->data = f.number;
         metric->parts.push_back(f.bytes);
         break;
+      case kMetricMetadata: ReadMetadata(f.bytes, metric); break;
       default: break;
     }
   }

@@ -44,7 +44,22 @@ struct ParsedMetric {
   uint64_t temporality = 0;
   bool monotonic = false;
 
+  // From the metadata: what the metric was in Prometheus before it became OTLP (see RemoteWriteTranslator).
+  // The name is empty unless it is one that a page can show as it is.
+  std::string_view prometheus_name;
+  std::string_view prometheus_type;
+
+  // A metric that comes from Prometheus is shown under its own name. So a counter without _total has no type
+  // there: pages give counters that suffix. Nor has what nobody knows the type of, nor a part of a histogram.
   MetricType type() const {
+    if (!prometheus_name.empty() && (data == kMetricSum || data == kMetricGauge)) {
+      if (prometheus_name == "target_info" || prometheus_type == "gauge" || prometheus_type == "info" ||
+          prometheus_type == "stateset") {
+        return MetricType::kGauge;
+      }
+      const bool counter = monotonic && prometheus_type == "counter" && prometheus_name.ends_with("_total");
+      return counter && prometheus_name != "_total" ? MetricType::kCounter : MetricType::kUnknown;
+    }
     switch (data) {
       case kMetricSum: return monotonic ? MetricType::kCounter : MetricType::kGauge;
       case kMetricHistogram:

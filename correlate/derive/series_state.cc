@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kExemplarTicks = SeriesTable::kExemplarTicks;
 constexpr size_t kExamples = 3;
+constexpr int kTrims = 12;  // two minutes
 
 bool IsEdge(RowKind kind) {
   return kind == RowKind::kEdgeServer || kind == RowKind::kEdgeClient || kind == RowKind::kEdgeMessaging;
@@ -302,7 +303,14 @@ void SeriesState::Advance(uint64_t tick) {
     ++expired_series;
     Remove(id);
   }
-  if (free_series.size() < 4096 || free_series.size() * 4 < series.size() * 3) return;
+  if (free_series.size() < 4096 || free_series.size() * 4 < series.size() * 3) {
+    // The shards' parts of what was packed come back a little later.
+    if (trims_left != 0) {
+      --trims_left;
+      ::malloc_trim(0);
+    }
+    return;
+  }
   // What lives moves to the front; the rows' targets follow.
   std::vector<uint32_t> moved(series.size());
   std::vector<Series> packed;
@@ -326,6 +334,8 @@ void SeriesState::Advance(uint64_t tick) {
     map.shrink_to_fit();
     for (Target& target : map) target.series = target.live ? moved[target.series] : 0;
   }
+  exemplars.shrink_to_fit();
+  trims_left = kTrims;
   ::malloc_trim(0);
 }
 

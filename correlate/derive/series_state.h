@@ -148,6 +148,7 @@ class SeriesState {
   std::vector<uint64_t> handed_over;  // tick of each shard's last delta
   uint64_t last_tick = 0;
   uint64_t swept = 0;
+  int trims_left = 0;  // of memory that a burst left in the allocator
 
   // Names that were counted under another: examples by (service, template).
   struct Merged {

@@ -30,8 +30,10 @@ bool IsMetricName(std::string_view name) {
 }
 
 // Names with two leading underscores are Prometheus' own.
+// Two leading underscores are reserved, but Tempo puts them before what collides with an intrinsic label, and
+// Prometheus takes all but the name's own.
 bool IsLabelName(std::string_view name) {
-  if (name.empty() || !IsLetter(name[0]) || name.starts_with("__")) return false;
+  if (name.empty() || !IsLetter(name[0]) || name == "__name__") return false;
   return std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || IsDigit(c); });
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "ingest/decode/filter.h"
 #include "ingest/http/http_server.h"
 #include "ingest/receivers/otlp_receiver.h"
+#include "ingest/receivers/remote_write_receiver.h"
 
 namespace braid::gateway {
 
@@ -48,6 +50,7 @@ struct GatewaySnapshot {
   correlate::MetricIngest::Stats ingested;
   std::vector<std::pair<std::string, ingest::HttpStats>> listeners;
   ingest::OtlpReceiver::Stats receiver;
+  std::optional<ingest::RemoteWriteReceiver::Stats> remote_write;  // where it listens
   std::vector<ingest::Filter::RuleCount> filters;
   std::vector<PushSnapshot> pushes;
   std::string journal_mode;

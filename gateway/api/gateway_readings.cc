@@ -1,6 +1,7 @@
 #include "gateway/api/gateway_readings.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <string>
 
@@ -321,6 +322,62 @@ void ReadGraph(const GatewaySnapshot& s, Readings& r) {
   self.Add({{"complete", "false"}}, incomplete);
 }
 
+void ReadRemoteWrite(const ingest::RemoteWriteReceiver::Stats& stats, Readings& r) {
+  auto requests =
+      r.Counter("braid_receiver_requests_total", "Requests by how they ended, as their sender was told.");
+  const std::string_view metrics = SignalName(Signal::kMetrics);
+  constexpr std::array kVersions = {ingest::RemoteWriteVersion::k1, ingest::RemoteWriteVersion::k2};
+  for (const ingest::RemoteWriteVersion version : kVersions) {
+    for (size_t o = 0; o < ingest::kReceiveOutcomes; ++o) {
+      requests.Add({{"receiver", ingest::ReceiverName(version)},
+                    {"signal", metrics},
+                    {"outcome", ingest::ReceiveOutcomeName(static_cast<ingest::ReceiveOutcome>(o))}},
+                   stats.requests[static_cast<size_t>(version)][o]);
+    }
+  }
+  const auto bytes = [&](std::string_view name, std::string_view help, const auto& values) {
+    auto family = r.Counter(name, help);
+    for (const ingest::RemoteWriteVersion version : kVersions) {
+      family.Add({{"receiver", ingest::ReceiverName(version)}, {"signal", metrics}},
+                 values[static_cast<size_t>(version)]);
+    }
+  };
+  bytes("braid_receiver_bytes_total", "Request bodies as sent.", stats.bytes);
+  bytes("braid_receiver_decompressed_bytes_total", "Request bodies after decompression.",
+        stats.decompressed_bytes);
+  r.Counter("braid_remote_write_unknown_path_total", "Requests for no path of remote write.")
+      .Add({}, stats.unknown_path);
+  r.Counter("braid_remote_write_written_total", "What was taken, as its sender counts.")
+      .Add({{"kind", "sample"}}, stats.samples_written)
+      .Add({{"kind", "histogram"}}, stats.histograms_written)
+      .Add({{"kind", "exemplar"}}, stats.exemplars_written);
+  r.Counter("braid_remote_write_exemplars_dropped_total",
+            "Exemplars without a data point to hang on: malformed, or sent apart from their sample.")
+      .Add({}, stats.exemplars_dropped);
+  const auto faults = [&](std::string_view name, std::string_view help, const auto& values) {
+    auto family = r.Counter(name, help);
+    for (size_t i = 1; i < ingest::kSeriesFaults; ++i) {
+      family.Add({{"reason", ingest::SeriesFaultName(static_cast<ingest::SeriesFault>(i))}}, values[i]);
+    }
+  };
+  faults("braid_remote_write_rejected_series_total", "Series of which something was rejected, by reason.",
+         stats.rejected_series);
+  faults("braid_remote_write_rejected_samples_total", "Samples rejected for good, by reason.",
+         stats.rejected_samples);
+  faults("braid_remote_write_rejected_histograms_total", "Native histograms rejected for good, by reason.",
+         stats.rejected_histograms);
+  r.Counter("braid_remote_write_histogram_samples_total",
+            "Samples of classic histograms and summaries: put together again, or forwarded one by one.")
+      .Add({{"form", "assembled"}}, stats.assembled_samples)
+      .Add({{"form", "loose"}}, stats.loose_samples);
+  r.Gauge("braid_remote_write_families", "Metric families whose type is remembered.")
+      .Add({}, stats.families.families);
+  r.Gauge("braid_remote_write_families_bytes", "Memory of what is remembered of metric families.")
+      .Add({}, stats.families.bytes);
+  r.Counter("braid_remote_write_families_forgotten_total", "Metric families forgotten for lack of room.")
+      .Add({}, stats.families.forgotten);
+}
+
 void ReadFilters(const GatewaySnapshot& s, Readings& r) {
   if (s.filters.empty()) return;
   auto family = r.Counter("braid_filter_items_total", "Items that a filter rule dropped or changed.");
@@ -362,6 +419,7 @@ void ReadGateway(const GatewaySnapshot& snapshot, Readings& readings) {
   ReadListeners(snapshot, readings);
   ReadFilters(snapshot, readings);
   ReadReceiver(snapshot.receiver, readings);
+  if (snapshot.remote_write) ReadRemoteWrite(*snapshot.remote_write, readings);
 }
 
 }  // namespace braid::gateway

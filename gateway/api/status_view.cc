@@ -177,6 +177,19 @@ std::string RenderStatus(const GatewaySnapshot& s) {
                    {"overflowSpans", s.series.overflow_spans},
                    {"expired", s.series.expired_series},
                    {"ingested", s.ingested.series}};
+  if (s.remote_write) {
+    const ingest::RemoteWriteReceiver::Stats& rw = *s.remote_write;
+    json::object rejected;
+    for (size_t i = 1; i < ingest::kSeriesFaults; ++i) {
+      const uint64_t points = rw.rejected_samples[i] + rw.rejected_histograms[i];
+      rejected[ingest::SeriesFaultName(static_cast<ingest::SeriesFault>(i))] = points;
+    }
+    out["remoteWrite"] = {
+        {"samplesWritten", rw.samples_written},     {"histogramsWritten", rw.histograms_written},
+        {"exemplarsWritten", rw.exemplars_written}, {"exemplarsDropped", rw.exemplars_dropped},
+        {"rejected", std::move(rejected)},          {"assembledSamples", rw.assembled_samples},
+        {"looseSamples", rw.loose_samples},         {"families", rw.families.families}};
+  }
   out["lanes"] = std::move(lanes);
   json::array pushes;
   for (const PushSnapshot& push : s.pushes) {

@@ -11,29 +11,6 @@ namespace {
 // What a sender is told about its bad items; the located message of the first is enough.
 constexpr size_t kMaxMessage = 1'024;
 
-ReceiveOutcome OutcomeOf(const Status& status) {
-  switch (status.code()) {
-    case Code::kOk: return ReceiveOutcome::kAccepted;
-    case Code::kResourceExhausted: return ReceiveOutcome::kTooLarge;
-    case Code::kUnimplemented: return ReceiveOutcome::kUnsupported;
-    case Code::kUnauthenticated:
-    case Code::kPermissionDenied: return ReceiveOutcome::kUnauthorized;
-    case Code::kCancelled:
-    case Code::kDeadlineExceeded:
-    case Code::kAborted:
-    case Code::kOutOfRange:
-    case Code::kInternal:
-    case Code::kUnknown:
-    case Code::kDataLoss:
-    case Code::kUnavailable: return ReceiveOutcome::kRefused;
-    case Code::kInvalidArgument:
-    case Code::kNotFound:
-    case Code::kAlreadyExists:
-    case Code::kFailedPrecondition: return ReceiveOutcome::kBadData;
-  }
-  return ReceiveOutcome::kRefused;
-}
-
 void Bump(std::atomic<uint64_t>& counter, uint64_t n = 1) { counter.fetch_add(n, std::memory_order_relaxed); }
 
 // Messages may be cut only between characters; decode writes ASCII around at most a quoted key.
@@ -58,6 +35,29 @@ Response ExportResponse(ReplyFormat format, Signal signal, uint64_t rejected, st
 }
 
 }  // namespace
+
+ReceiveOutcome OutcomeOf(const Status& status) {
+  switch (status.code()) {
+    case Code::kOk: return ReceiveOutcome::kAccepted;
+    case Code::kResourceExhausted: return ReceiveOutcome::kTooLarge;
+    case Code::kUnimplemented: return ReceiveOutcome::kUnsupported;
+    case Code::kUnauthenticated:
+    case Code::kPermissionDenied: return ReceiveOutcome::kUnauthorized;
+    case Code::kCancelled:
+    case Code::kDeadlineExceeded:
+    case Code::kAborted:
+    case Code::kOutOfRange:
+    case Code::kInternal:
+    case Code::kUnknown:
+    case Code::kDataLoss:
+    case Code::kUnavailable: return ReceiveOutcome::kRefused;
+    case Code::kInvalidArgument:
+    case Code::kNotFound:
+    case Code::kAlreadyExists:
+    case Code::kFailedPrecondition: return ReceiveOutcome::kBadData;
+  }
+  return ReceiveOutcome::kRefused;
+}
 
 std::optional<Signal> SignalOfPath(std::string_view path, bool grpc) {
   if (grpc) {

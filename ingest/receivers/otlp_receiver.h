@@ -46,6 +46,9 @@ constexpr std::string_view ReceiveOutcomeName(ReceiveOutcome outcome) {
   return "";
 }
 
+// How a request ended that was answered with `status`.
+ReceiveOutcome OutcomeOf(const Status& status);
+
 enum class OtlpTransport : uint8_t { kGrpc, kHttp };
 inline constexpr int kOtlpTransports = 2;
 

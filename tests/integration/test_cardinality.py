@@ -17,7 +17,7 @@ import prometheus_pages as pages
 from braid import Braid, check_account, eventually
 
 # Parts that wait for their implementation: {name: what is missing}. Empty when all is there.
-PENDING = {"memory_back": "the memory of expired series to leave the process"}
+PENDING = {}
 
 SPANS = int(os.environ.get("BRAID_CARDINALITY_SPANS", 400_000))
 WARM_UP = max(400_000, SPANS // 5)

@@ -6,6 +6,7 @@
 
 #include "base/wire.h"
 #include "ingest/receivers/otlp_receiver.h"
+#include "tests/integration/hostile/fake_sequencer.h"
 #include "tests/integration/hostile/test_server.h"
 
 namespace braid::hostile {
@@ -18,38 +19,6 @@ using testing::HasSubstr;
 constexpr char kTraces[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 constexpr char kLogs[] = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 constexpr char kMetrics[] = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
-
-// A sequencer that accepts everything, or refuses everything, here or on another thread.
-class FakeSequencer : public ingest::Sequencer {
- public:
-  ~FakeSequencer() override { Join(); }
-  void Submit(ingest::Submission submission, std::function<void(Status)> done) override {
-    items += submission.items;
-    tenant = submission.batch->tenant;
-    Status status = refuse ? Unavailable("the core is behind") : Status();
-    if (!elsewhere) return done(std::move(status));
-    threads.emplace_back([done = std::move(done), status] { done(status); });
-  }
-  Status Screen(Signal) override { return {}; }
-  void CountUndecodable(Signal) override { ++undecodable; }
-  void Refuse(const char*) override {}
-  void Tick(uint64_t) override {}
-  void Pressure(int) override {}
-  void Drain() override {}
-  std::array<IngressEntry, kSignals> Account() const override { return {}; }
-  std::string_view mode() const override { return "fake"; }
-  void Join() {
-    for (std::thread& thread : threads) thread.join();
-    threads.clear();
-  }
-
-  std::atomic<bool> refuse{false};
-  std::atomic<bool> elsewhere{false};
-  std::atomic<uint64_t> items{0};
-  std::atomic<uint64_t> undecodable{0};
-  std::atomic<uint32_t> tenant{0};
-  std::vector<std::thread> threads;
-};
 
 std::string Field(uint32_t number, std::string_view bytes) {
   std::string out;

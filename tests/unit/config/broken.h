@@ -244,6 +244,22 @@ inline constexpr Broken kBroken[] = {
      "      listen: 127.0.0.1:4318\n"sv,
      "f:4:15: receivers.otlp.grpc.listen: receivers.otlp.http and receivers.otlp.grpc listen on the "
      "same address, 127.0.0.1:4318: give them different ports\n"},
+    {"RemoteWriteExposed",
+     "receivers:\n"
+     "  prometheus:\n"
+     "    remote_write:\n"
+     "      enabled: true\n"
+     "      listen: 0.0.0.0:9465\n"sv,
+     "f:5:15: receivers.prometheus.remote_write.listen: 0.0.0.0:9465 can be reached by other machines: set tls "
+     "with cert_file, key_file and client_ca_file, or say insecure: true\n"},
+    {"RemoteWriteOnTheWebPort",
+     "receivers:\n"
+     "  prometheus:\n"
+     "    remote_write:\n"
+     "      enabled: true\n"
+     "      listen: 127.0.0.1:9464\n"sv,
+     "f:5:15: receivers.prometheus.remote_write.listen: receivers.prometheus.remote_write and web listen on the "
+     "same address, 127.0.0.1:9464: give them different ports\n"},
     {"SinkWithoutType",
      "sinks:\n"
      "  a:\n"

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <snappy.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -283,6 +284,41 @@ TEST_F(CodecTest, RefusesHugeZstdWindows) {
   const std::string body = Telemetry(100'000);
   EXPECT_EQ(CodeOf(Encoding::kZstd, ZstdStreamed(body, 27)), Code::kInvalidArgument);
   EXPECT_EQ(Open(Encoding::kZstd, ZstdStreamed(body, 23)).value().view(), body);
+}
+
+// Scenario: snappy blocks, whole, cut, damaged and empty.
+// Guarantees: what went in comes out; every fault is the sender's.
+TEST_F(CodecTest, Snappy) {
+  for (const std::string& body :
+       {std::string(), Telemetry(1), Telemetry(300'000), Noise(10'000), std::string(1u << 20, 'x')}) {
+    std::string compressed;
+    snappy::Compress(body.data(), body.size(), &compressed);
+    SlabPool pool({});
+    const Result<Slab> opened = DecompressSnappy(compressed, kCap, pool);
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    EXPECT_EQ(opened->view(), body);
+    for (const size_t keep : {size_t{0}, compressed.size() / 2, compressed.size() - 1}) {
+      EXPECT_EQ(DecompressSnappy(std::string_view(compressed).substr(0, keep), kCap, pool).status().code(),
+                Code::kInvalidArgument)
+          << keep << " of " << compressed.size();
+    }
+    EXPECT_EQ(DecompressSnappy(compressed + "x", kCap, pool).status().code(), Code::kInvalidArgument);
+  }
+}
+
+// Scenario: headers that announce much: above the cap, and below it but more than the input can stand for.
+// Guarantees: refused by the header alone: a pool that has nothing is not even asked.
+TEST_F(CodecTest, SnappyBombsAreRefusedByTheirHeader) {
+  SlabPool empty({.max_bytes = 0});
+  const std::string large = "\xff\xff\xff\xff\x0f";  // 4 GiB
+  EXPECT_EQ(DecompressSnappy(large, kCap, empty).status().code(), Code::kResourceExhausted);
+  const std::string inflated = std::string("\x80\x80\x80\x10") + std::string(1'000, 'x');  // 32 MiB in a KiB
+  EXPECT_EQ(DecompressSnappy(inflated, kCap, empty).status().code(), Code::kInvalidArgument);
+  std::string honest;
+  const std::string body(1u << 20, 'x');  // the densest there is
+  snappy::Compress(body.data(), body.size(), &honest);
+  EXPECT_EQ(DecompressSnappy(honest, kCap, empty).status().code(), Code::kUnavailable);
+  EXPECT_EQ(DecompressSnappy(honest, body.size() - 1, empty).status().code(), Code::kResourceExhausted);
 }
 
 // Scenario: names as they come in headers.

@@ -584,5 +584,93 @@ TEST_F(MetricIngestTest, ReservedLabelsAreRenamed) {
   EXPECT_TRUE(Page().points.contains("h{exported_le=x,job=shop,otel_scope_name=lib}"));
 }
 
+// One metric from Prometheus, as remote write is translated. `data`: with braces, as protobuf text.
+std::string FromPrometheus(const std::string& name, const std::string& type, const std::string& data) {
+  const auto entry = [](const std::string& key, const std::string& value) {
+    return "metadata { key: \"" + key + "\" value { string_value: \"" + value + "\" } } ";
+  };
+  return "name: \"" + name + "\" " + entry("prometheus.name", name) + entry("prometheus.type", type) + data;
+}
+std::string GaugeOf(int time, double value, const std::string& more = "") {
+  return "gauge { data_points { time_unix_nano: " + std::to_string(time) +
+         " as_double: " + std::to_string(value) + " " + more + "} }";
+}
+std::string CounterOf(int time, double value, const std::string& more = "") {
+  return "sum { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE is_monotonic: true data_points { "
+         "time_unix_nano: " +
+         std::to_string(time) + " as_double: " + std::to_string(value) + " " + more + "} }";
+}
+
+// Scenario: metrics that come from Prometheus under names that OpenTelemetry's rules would change.
+// Guarantees: names and labels come back as they were; nothing is appended, doubled or joined.
+TEST_F(MetricIngestTest, PrometheusNamesStay) {
+  SendMetric(FromPrometheus("a__b_total", "counter", CounterOf(1, 5)));
+  SendMetric(FromPrometheus("total_of_total_total", "counter", CounterOf(1, 5)));
+  SendMetric(FromPrometheus("plain", "counter", CounterOf(1, 5)));
+  SendMetric(FromPrometheus("_x:y_", "gauge",
+                            GaugeOf(1, -1, R"(attributes { key: "_l" value { string_value: "v" } })")));
+  SendMetric("unit: \"1\" " + FromPrometheus("share", "gauge", GaugeOf(1, 0.5)));
+  SendMetric("unit: \"s\" " + FromPrometheus("wait_seconds", "gauge", GaugeOf(1, 0.5)));
+  SendMetric("unit: \"s\" " + FromPrometheus("wait", "gauge", GaugeOf(1, 0.5)));
+  SendMetric(FromPrometheus("who_knows", "unknown", GaugeOf(1, 0.5)));
+  SendMetric(FromPrometheus("dotted.name", "gauge", GaugeOf(1, 0.5)));
+  const RecordingWriter page = Page();
+  const std::pair<const char*, MetricType> kExpected[] = {
+      {"a__b", MetricType::kCounter},      {"total_of_total", MetricType::kCounter},
+      {"plain", MetricType::kUnknown},     {"_x:y_", MetricType::kGauge},
+      {"share", MetricType::kGauge},       {"wait_seconds", MetricType::kGauge},
+      {"wait", MetricType::kGauge},        {"who_knows", MetricType::kUnknown},
+      {"dotted_name", MetricType::kGauge},
+  };
+  EXPECT_THAT(page.families, SizeIs(std::size(kExpected)));
+  for (const auto& [name, type] : kExpected) {
+    ASSERT_TRUE(page.families.contains(name)) << name;
+    EXPECT_EQ(page.families.at(name).type, type) << name;
+  }
+  EXPECT_EQ(page.families.at("wait_seconds").unit, "seconds");
+  EXPECT_EQ(page.families.at("wait").unit, "");
+  EXPECT_TRUE(page.points.contains("_x:y_{_l=v,job=shop,otel_scope_name=lib}"));
+}
+
+// Scenario: what a family is becomes known after its first samples; then a sender says again that it does not
+// know. Guarantees: it is shown all along, with its type from then on; no series is lost on the way.
+TEST_F(MetricIngestTest, TypesThatAreLearntLater) {
+  SendMetric(FromPrometheus("g", "unknown", GaugeOf(1, 1)));
+  EXPECT_EQ(Page().families.at("g").type, MetricType::kUnknown);
+  SendMetric(
+      "unit: \"1\" description: \"Help.\" " +
+      FromPrometheus("g", "gauge", GaugeOf(2, 2, R"(attributes { key: "x" value { string_value: "1" } })")));
+  EXPECT_EQ(Page().families.at("g").type, MetricType::kGauge);
+  EXPECT_EQ(Page().families.at("g").help, "Help.");
+  EXPECT_THAT(Page().points, SizeIs(2));
+  SendMetric(FromPrometheus("g", "unknown", GaugeOf(3, 3)));
+  EXPECT_EQ(Page().points.at(std::string("g") + kLabels).value, 3);
+  EXPECT_EQ(NotExposedBy(NotExposed::kType), 0u);
+}
+
+// Scenario: the parts of a histogram, then a whole one, then parts again.
+// Guarantees: parts are shown under their own names until there is a whole one, which takes their place;
+// parts that come later are counted.
+TEST_F(MetricIngestTest, WholeHistogramsTakeThePlaceOfParts) {
+  const std::string le = R"(attributes { key: "le" value { string_value: "1" } })";
+  const auto parts = [&](int time) {
+    SendMetric(FromPrometheus("h_bucket", "histogram", CounterOf(time, 1, le)));
+    SendMetric(FromPrometheus("h_sum", "histogram", CounterOf(time, -4)));
+    SendMetric(FromPrometheus("h_count", "histogram", CounterOf(time, 2)));
+  };
+  parts(1);
+  EXPECT_TRUE(Page().points.contains("h_bucket{job=shop,le=1,otel_scope_name=lib}"));
+  EXPECT_EQ(Page().points.at(std::string("h_sum") + kLabels).value, -4);
+  EXPECT_THAT(Page().families, SizeIs(3));
+  SendMetric(FromPrometheus("h", "histogram",
+                            R"(histogram { aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE
+      data_points { time_unix_nano: 2 count: 2 sum: 4 bucket_counts: [1, 1] explicit_bounds: 1 } })"));
+  EXPECT_THAT(Page().families, SizeIs(1));
+  EXPECT_THAT(Page().points.at(std::string("h") + kLabels).counts, ElementsAre(1, 1));
+  parts(3);
+  EXPECT_THAT(Page().families, SizeIs(1));
+  EXPECT_EQ(NotExposedBy(NotExposed::kName), 3u);
+}
+
 }  // namespace
 }  // namespace braid::correlate
