@@ -502,16 +502,15 @@ def _base_labels(span, config, dialect):
 def span_labels(span, config, dialect):
     labels = {}
     taken = _intrinsic(dialect)
-    # Reading: of several dimensions with one label name, the last one configured that has a value.
+    # Of several dimensions with one label name the last one configured counts, and one without a value takes the
+    # label away: what the label builder of Tempo's modules/generator/registry does.
     for key in config.dimensions:
-        value = dialect.look_up(key, span)
-        if value:
-            labels[label_name(key, taken)] = value
+        labels[label_name(key, taken)] = dialect.look_up(key, span) or ""
     for name, mapping in config.mappings.items():
         values = [dialect.look_up(key, span) for key in mapping["from"]]
         joined = mapping.get("join", "/").join(value for value in values if value)
-        if joined:
-            labels[label_name(name, taken)] = joined
+        labels[label_name(name, taken)] = joined
+    labels = {name: value for name, value in labels.items() if value}
     labels.update(_base_labels(span, config, dialect))
     if config.status_message:
         labels["status_message"] = span.message
