@@ -40,8 +40,8 @@ class HttpShared : public SinkShared {
         headers_(std::move(headers)) {}
 
   // One for each server. `keep_headers`: see net::HttpClient::Options.
-  std::vector<std::unique_ptr<net::HttpClient>> NewClients(boost::asio::io_context& io,
-                                                           std::vector<std::string> keep_headers = {}) const {
+  std::vector<std::unique_ptr<net::HttpClient>> NewClients(
+      boost::asio::io_context& io, const std::vector<std::string>& keep_headers = {}) const {
     std::vector<std::unique_ptr<net::HttpClient>> clients;
     for (const net::HttpUrl& server : servers_) {
       net::HttpClient::Options options;

@@ -112,10 +112,11 @@ class RemoteWriteSink final : public Sink {
       request.headers.emplace_back("Content-Type", "application/x-protobuf");
       request.headers.emplace_back(kVersionHeader, "0.1.0");
     }
-    clients_.front()->Send(std::move(request), [this, sent, piece = std::move(piece), done = std::move(done)](
-                                                   Result<net::HttpClient::Response> response) mutable {
-      OnAnswer(sent, std::move(piece), std::move(done), response);
-    });
+    clients_.front()->Send(std::move(request),
+                           [this, sent, piece = std::move(piece), done = std::move(done)](
+                               const Result<net::HttpClient::Response>& response) mutable {
+                             OnAnswer(sent, std::move(piece), std::move(done), response);
+                           });
   }
 
   void OnAnswer(const Sent& sent, Piece piece, Done done, const Result<net::HttpClient::Response>& response) {

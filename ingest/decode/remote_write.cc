@@ -660,7 +660,8 @@ void RemoteWriteTranslator::Impl::Classify(Entry* entry) {
   take("", Role::kPlain);
   // Native histograms carry the base name itself.
   if (request_.series[entry->series].histogram_count != 0) return;
-  if (ends("_bucket") && is_a({kHistogram}) && !(entry->part = label("le")).empty()) {
+  if (ends("_bucket") && is_a({kHistogram}) && !label("le").empty()) {
+    entry->part = label("le");
     take("_bucket", Role::kBucket);
   } else if (ends("_sum") && is_a({kHistogram, kSummary})) {
     take("_sum", Role::kSum);
@@ -673,7 +674,8 @@ void RemoteWriteTranslator::Impl::Classify(Entry* entry) {
     take("_total", Role::kCounter);
   } else if (entry->type == kCounter) {
     take("", Role::kCounter);
-  } else if (is_a({kSummary}) && !(entry->part = label("quantile")).empty()) {
+  } else if (is_a({kSummary}) && !label("quantile").empty()) {
+    entry->part = label("quantile");
     take("", Role::kQuantile);
   } else {
     entry->part = {};
@@ -1066,10 +1068,12 @@ void RemoteWriteTranslator::Impl::EmitExemplars(uint32_t begin, uint32_t end, ui
       scratch_.clear();
       for (const WireLabel& label : exemplar_.labels) {
         if (label.name == "trace_id" && label.value.size() == 32 && !trace_id) {
-          if ((trace_id = HexBytes(label.value, trace))) continue;
+          trace_id = HexBytes(label.value, trace);
+          if (trace_id) continue;
         }
         if (label.name == "span_id" && label.value.size() == 16 && !span_id) {
-          if ((span_id = HexBytes(label.value, span))) continue;
+          span_id = HexBytes(label.value, span);
+          if (span_id) continue;
         }
         AppendAttribute(&scratch_, 7, label.name, label.value);
       }

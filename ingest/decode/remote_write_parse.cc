@@ -238,9 +238,7 @@ class Parser {
   }
 
   // Empty is not the same as not UTF-8.
-  static std::string_view Symbol(std::string_view text) {
-    return text.empty() ? std::string_view("", 0) : text;
-  }
+  static std::string_view Symbol(std::string_view text) { return text.empty() ? std::string_view("") : text; }
 
   template <typename T>
   std::span<T> Table(size_t count) {
@@ -357,7 +355,7 @@ class Parser {
         EachVarint(r, [&](uint64_t reference) {
           const auto index = static_cast<uint32_t>(reference);
           const bool is_value = references++ % 2 != 0;
-          std::string_view text("", 0);
+          std::string_view text("");
           if (index >= request_->symbols.size()) {
             fail(SeriesFault::kReference, position);
           } else {
@@ -589,7 +587,7 @@ bool ParseExemplar(const RemoteWriteRequest& request, std::string_view message, 
     if (r.number == 1 && request.version == RemoteWriteVersion::k2) {
       const bool good = EachVarint(r, [&](uint64_t reference) {
         const auto index = static_cast<uint32_t>(reference);
-        std::string_view text("", 0);
+        std::string_view text("");
         if (index >= request.symbols.size()) {
           to->fault = SeriesFault::kReference;
         } else {

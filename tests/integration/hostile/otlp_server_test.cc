@@ -90,7 +90,8 @@ class OtlpServerTest : public testing::Test {
     if (h1_->closed()) h1_ = std::make_unique<Wire>(server_->port());
     return Exchange(*h1_, Post(path, body, fields));
   }
-  Http2Wire::Reply CallTo(std::string_view method, std::string_view message, std::string encoding = "") {
+  Http2Wire::Reply CallTo(std::string_view method, std::string_view message,
+                          const std::string& encoding = "") {
     Fields fields;
     if (!encoding.empty()) fields.emplace_back("grpc-encoding", encoding);
     const bool compressed = !encoding.empty() && encoding != "identity";

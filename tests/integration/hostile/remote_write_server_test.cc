@@ -84,7 +84,7 @@ class RemoteWriteServerTest : public testing::Test {
     return request;
   }
 
-  Http1Reply Send(const std::string& body, std::string type, std::string path = "/api/v1/write") {
+  Http1Reply Send(const std::string& body, std::string type, const std::string& path = "/api/v1/write") {
     Wire wire(server_->port());
     return Exchange(wire,
                     Post(path, body, {{"content-type", std::move(type)}, {"content-encoding", "snappy"}}));

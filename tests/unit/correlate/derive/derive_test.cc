@@ -142,7 +142,7 @@ TEST(DialectTest, NativeAgreesWithClassic) {
     if (i % 500 == 0) derived.Pass(20);
   }
   const RecordingWriter page = derived.Page();
-  const auto check = [&](const std::string& key, std::map<int32_t, double> expected) {
+  const auto check = [&](const std::string& key, const std::map<int32_t, double>& expected) {
     const auto& point = page.points.at(key);
     const double classic = std::accumulate(point.counts.begin(), point.counts.end(), 0.0);
     double native = point.zero_count;
@@ -228,7 +228,7 @@ TEST(WeightTest, ThresholdsAreBounded) {
   for (uint64_t i = 1; i <= 400; ++i) {
     SpanSpec spec = Named("op");
     char text[64];
-    std::snprintf(text, sizeof text, "ot=th:%014llx", static_cast<unsigned long long>(i * 0x00a3d70a3d70a3u));
+    std::snprintf(text, sizeof text, "ot=th:%014llx", static_cast<unsigned long long>(i) * 0x00a3d70a3d70a3u);
     spec.tracestate = text;
     derived.Span("s", spec);
     expected += WeightOf(i * 0x00a3d70a3d70a3u);

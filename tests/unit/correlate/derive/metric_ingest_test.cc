@@ -23,7 +23,7 @@ using testing::SizeIs;
 // Sends requests through the real decoder, as a gateway with one shard would.
 class MetricIngestTest : public testing::Test {
  protected:
-  void Start(MetricIngest::Options options) { ingest_ = std::make_unique<MetricIngest>(options); }
+  void Start(const MetricIngest::Options& options) { ingest_ = std::make_unique<MetricIngest>(options); }
 
   // `resource_metrics`: the content of one, as protobuf text.
   void Send(const std::string& resource_metrics) {

@@ -10,8 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using exporters::SamplePoint;
-using testing::ElementsAre;
-using testing::IsEmpty;
 using testing::SizeIs;
 
 class MetricPushTest : public testing::Test {

@@ -34,7 +34,7 @@ const double kInf = std::numeric_limits<double>::infinity();
 
 class RemoteWriteTest : public testing::Test {
  protected:
-  pb::TimeSeries1& Series(Labels labels) {
+  pb::TimeSeries1& Series(const Labels& labels) {
     pb::TimeSeries1* series = request_.add_timeseries();
     for (const auto& [name, value] : labels) {
       pb::Label* label = series->add_labels();
@@ -633,7 +633,7 @@ TEST_F(RemoteWriteTest, BadNativeHistograms) {
 // Guarantees: IDs are IDs where they are well-formed and else attributes; each hangs on its point; what has
 // no place is counted.
 TEST_F(RemoteWriteTest, Exemplars) {
-  const auto add = [](pb::TimeSeries1& series, Labels labels) {
+  const auto add = [](pb::TimeSeries1& series, const Labels& labels) {
     pb::Exemplar1* exemplar = series.add_exemplars();
     exemplar->set_value(0.5);
     exemplar->set_timestamp(kTime - 1);
@@ -676,7 +676,7 @@ TEST_F(RemoteWriteTest, Exemplars) {
 // Scenario: 1.0 series with each fault of labels and times, between good ones.
 // Guarantees: the good ones are taken, the others counted by reason in samples, and the first of them named.
 TEST_F(RemoteWriteTest, BadSeriesCostThemselves) {
-  const auto raw = [&](std::vector<std::pair<std::string, std::string>> labels) {
+  const auto raw = [&](const std::vector<std::pair<std::string, std::string>>& labels) {
     pb::TimeSeries1& series = Series({});
     for (const auto& [name, value] : labels) {
       pb::Label* label = series.add_labels();
@@ -768,7 +768,7 @@ TEST_F(RemoteWriteTest, Version2) {
 TEST_F(RemoteWriteTest, Version2Faults) {
   pb::WriteRequest2 request;
   for (const char* symbol : {"", "__name__", "a", "\xff"}) request.add_symbols(symbol);
-  const auto add = [&](std::vector<uint32_t> refs) -> pb::TimeSeries2* {
+  const auto add = [&](const std::vector<uint32_t>& refs) -> pb::TimeSeries2* {
     pb::TimeSeries2* series = request.add_timeseries();
     for (const uint32_t ref : refs) series->add_labels_refs(ref);
     series->add_samples()->set_timestamp(kTime);

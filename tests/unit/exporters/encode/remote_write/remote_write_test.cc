@@ -20,7 +20,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
-using testing::SizeIs;
 
 namespace v1 = oracle::prom1;
 namespace v2 = oracle::prom2;
