@@ -114,13 +114,15 @@ inline std::string Log(const LogSpec& s) {
   return out;
 }
 
-// Items of one service in one scope, as one Export request.
-inline std::string Request(std::string_view service, const std::vector<std::string>& items) {
+// Items of one service in one scope, as one Export request. `more` are further attributes of the resource.
+inline std::string Request(std::string_view service, const std::vector<std::string>& items,
+                           const Attributes& more = {}) {
   std::string out;
   wire::Writer w(&out);
   const size_t resource_items = w.Begin(1);
   const size_t resource = w.Begin(1);
   if (!service.empty()) WriteAttributes(w, 1, {{"service.name", std::string(service)}});
+  WriteAttributes(w, 1, more);
   w.End(resource);
   const size_t scope_items = w.Begin(2);
   const size_t scope = w.Begin(1);
@@ -132,10 +134,11 @@ inline std::string Request(std::string_view service, const std::vector<std::stri
   return out;
 }
 
-inline std::string Traces(std::string_view service, const std::vector<SpanSpec>& spans) {
+inline std::string Traces(std::string_view service, const std::vector<SpanSpec>& spans,
+                          const Attributes& resource = {}) {
   std::vector<std::string> items;
   for (const SpanSpec& span : spans) items.push_back(Span(span));
-  return Request(service, items);
+  return Request(service, items, resource);
 }
 
 inline std::string Logs(std::string_view service, const std::vector<LogSpec>& logs) {

@@ -23,8 +23,8 @@ class SpanCounter {
                  ingest::Decoder::Options{.watch = std::make_shared<const WatchList>(derive.Watch())}) {}
 
   correlate::SeriesTable::Place Place(correlate::SeriesTable& table, const std::string& service,
-                                      const SpanSpec& spec) {
-    const Slice& slice = Decoded(service, spec);
+                                      const SpanSpec& spec, const Attributes& resource = {}) {
+    const Slice& slice = Decoded(service, spec, resource);
     const Item& item = slice.items.at(0);
     correlate::SeriesTable::Place place = table.Find(item.series);
     if (place) return place;
@@ -43,10 +43,10 @@ class SpanCounter {
   }
 
  private:
-  const Slice& Decoded(const std::string& service, SpanSpec spec) {
+  const Slice& Decoded(const std::string& service, SpanSpec spec, const Attributes& resource) {
     spec.trace = {1, 2};
     spec.span = 3;
-    std::string request = Traces(service, {spec});
+    std::string request = Traces(service, {spec}, resource);
     auto at = decoded_.find(request);
     if (at == decoded_.end()) {
       if (decoded_.size() > 10'000) decoded_.clear();

@@ -38,6 +38,9 @@ class Derived {
   SeriesTable::Id Span(const std::string& service, const SpanSpec& spec, uint64_t duration_ns = 5 * kMs) {
     return counter_.Count(table_, service, spec, duration_ns);
   }
+  void SpanOf(const test::Attributes& resource, const SpanSpec& spec) {
+    table_.Count(counter_.Place(table_, "shop", spec, resource).row, 5 * kMs, 100);
+  }
   void Pass(uint64_t ticks) {
     for (const uint64_t end = tick_ + ticks; tick_ < end;) {
       tick_ += 20;
@@ -283,6 +286,32 @@ TEST(LabelTest, DimensionsAndMappings) {
                     "STATUS_CODE_UNSET}")
                 .value,
             2);
+}
+
+// Scenario: an attribute on the resource and, with another value, on the span; and resources that differ in
+// nothing else. Guarantees: Tempo's dialect takes the resource's value, the Collector's the span's; with
+// target_info each resource is shown, and told apart by job and instance.
+TEST(LabelTest, ResourcesAndSpans) {
+  DeriveOptions derive;
+  derive.dialect = DeriveOptions::Dialect::kBoth;
+  derive.dimensions = {"zone"};
+  derive.target_info = true;
+  Derived derived(derive);
+  SpanSpec spec = Named("op");
+  spec.attributes = {{"zone", "of span"}};
+  derived.SpanOf({{"zone", "of resource"}, {"service.instance.id", "1"}, {"service.namespace", "n"}}, spec);
+  derived.SpanOf({{"service.instance.id", "2"}}, spec);
+  const RecordingWriter page = derived.Page();
+  const std::string rest = "span_kind=SPAN_KIND_SERVER,span_name=op,status_code=STATUS_CODE_UNSET,zone=";
+  EXPECT_THAT(page.points, Contains(Key("traces_spanmetrics_calls{instance=1,job=n/shop,service=shop," +
+                                        rest + "of resource}")));
+  EXPECT_THAT(page.points, Contains(Key("traces_span_metrics_calls{instance=1,job=n/shop,service_name=shop," +
+                                        rest + "of span}")));
+  EXPECT_THAT(page.points, Contains(Key("traces_spanmetrics_calls{instance=2,job=shop,service=shop," + rest +
+                                        "of span}")));
+  EXPECT_THAT(page.points, Contains(Key("traces_target_info{instance=1,job=n/shop,zone=of resource}")));
+  // Nothing but its identity is known of the other.
+  EXPECT_THAT(page.points, Not(Contains(Key("traces_target_info{instance=2,job=shop}"))));
 }
 
 // Scenario: each way to include and exclude, and both.

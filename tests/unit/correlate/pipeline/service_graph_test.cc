@@ -241,6 +241,29 @@ TEST_F(ServiceGraphTest, RepetitionsDoNotCount) {
   EXPECT_THAT(Edges(), ElementsAre(Pair("{client=a,server=b}", 1)));
 }
 
+// Scenario: a linking span comes again beside another, so that the request is not a repeated one.
+// Guarantees: its link counts once.
+TEST_F(ServiceGraphTest, RepeatedLinksDoNotCount) {
+  Send("a", Make(1, 10, 0, kProducer));
+  SpanSpec span = Make(2, 20, 0, kConsumer);
+  span.links = {{{7, 1}, 10}};
+  for (uint64_t i = 0; i < 3; ++i) harness_->SendSpans("b", {span, Make(3, 100 + i, 99, kInternal)});
+  EXPECT_THAT(Edges(), ElementsAre(Pair("{client=a,connection_type=messaging_system,server=b}", 1)));
+}
+
+// Scenario: an edge of which some requests fail.
+// Guarantees: in Tempo's shape it is one series; failures are counted apart from the rest.
+TEST_F(ServiceGraphTest, FailedRequestsAreSome) {
+  for (uint64_t i = 1; i <= 10; ++i) {
+    Send("a", Make(i, 10, 0, kClient));
+    SpanSpec server = Make(i, 11, 10, kServer);
+    server.status = i % 5 == 0 ? 2 : 0;
+    Send("b", server);
+  }
+  EXPECT_THAT(Edges(), ElementsAre(Pair("{client=a,server=b}", 10)));
+  EXPECT_THAT(Edges("traces_service_graph_request_failed"), ElementsAre(Pair("{client=a,server=b}", 2)));
+}
+
 // Scenario: both dialects' shapes; dimensions of both sides; the virtual node label; messaging latency.
 // Guarantees: otel has `failed` and the other buckets; labels of each side carry its prefix; the time between
 // producer and consumer is never negative.
