@@ -79,7 +79,7 @@ struct Cell {
   uint64_t self_ns = 0;
   uint32_t self_spans = 0;
   uint32_t exemplars = 0;  // 1 + index of the row's first Slot in SeriesDelta::exemplars
-  uint16_t touched = 0;
+  uint16_t touched = 0;    // 0: nothing counted; else the period of the table in which something last was
 
   uint16_t* counts() { return &touched + 1; }
   const uint16_t* counts() const { return &touched + 1; }
@@ -149,7 +149,8 @@ class SeriesDeltaPool;
 // time, the rows that ended, and the best exemplar per touched (row, bucket). Integers only, so that merging
 // is exact in any order.
 //
-// To be applied in this order: births, cells with carries and spills, deaths.
+// To be applied in this order: births and deaths as they happened (Birth::deaths), then cells with carries
+// and spills. A row that ended has nothing in its cell, unless its number was given again.
 //
 // Thread rule: one owner at a time: the shard that fills it, then the Series owner that merges it.
 struct SeriesDelta {
@@ -184,6 +185,7 @@ struct SeriesDelta {
     uint64_t threshold = 0;  // of all spans that count there: 0, or correlate/model/threshold.h
     uint32_t row = 0;
     uint32_t at = 0;
+    uint32_t deaths = 0;  // how many rows of SeriesDelta::deaths had ended before
     std::array<uint32_t, 4> sizes{};
     RowKind kind = RowKind::kSpans;
     uint8_t span_kind = 0;

@@ -94,7 +94,20 @@ SeriesState::Plane& SeriesState::PlaneOf(Series* of, uint64_t threshold, bool fa
 void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
   std::vector<Target>& map = targets[shard];
   const uint64_t created_ns = WallOf(delta.since);
+  size_t ended = 0;
+  const auto end_until = [&](size_t count) {
+    for (; ended < count; ++ended) {
+      const uint32_t row = delta.deaths[ended];
+      const uint32_t id = map[row].series;
+      map[row].live = false;
+      if (--series[id].refs == 0) {
+        ++expired_series;
+        Remove(id);
+      }
+    }
+  };
   for (const SeriesDelta::Birth& birth : delta.births) {
+    end_until(birth.deaths);
     SeriesKey key = delta.KeyOf(birth);
     Target target;
     // In Tempo's shape an edge is one series, whatever came of its requests.
@@ -113,6 +126,7 @@ void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
     ++series[target.series].refs;
     PlaneOf(&series[target.series], birth.threshold, target.failed);
   }
+  end_until(delta.deaths.size());
   const auto plane_of = [&](uint32_t row) -> Plane& {
     const Target& target = map[row];
     return PlaneOf(&series[target.series], thresholds[target.plane_threshold], target.failed);
@@ -161,14 +175,6 @@ void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
   }
   for (const SeriesDelta::Spill& spill : delta.spilled)
     plane_of(spill.row).natives[spill.window].Add(spill.bucket, 1);
-  for (const uint32_t row : delta.deaths) {
-    const uint32_t id = map[row].series;
-    map[row].live = false;
-    if (--series[id].refs == 0) {
-      ++expired_series;
-      Remove(id);
-    }
-  }
   List(delta);
   exemplars_refused += delta.exemplars_refused;
   labels_truncated += delta.labels_truncated;

@@ -281,6 +281,7 @@ void SeriesTable::Bear(uint32_t at) {
   birth.threshold = row.threshold;
   birth.row = at;
   birth.at = static_cast<uint32_t>(delta.labels.size());
+  birth.deaths = static_cast<uint32_t>(delta.deaths.size());
   birth.kind = row.row;
   birth.span_kind = row.kind;
   birth.status = row.status;
@@ -430,9 +431,13 @@ void SeriesTable::Rehash(size_t size) {
 // -----------------------------------------------------------------------------------------------
 
 void SeriesTable::Touch(uint32_t row) {
-  delta_->cell(row).touched = 1;
-  delta_->touched.push_back(row);
-  if (!rows_[row].born) Bear(row);
+  Cell& cell = delta_->cell(row);
+  if (cell.touched == 0) {
+    delta_->touched.push_back(row);
+    if (!rows_[row].born) Bear(row);
+  }
+  cell.touched = period_;
+  recent_.push_back(row);
 }
 
 void SeriesTable::Carry(uint32_t row, size_t bucket, bool sum) {
@@ -471,7 +476,7 @@ void SeriesTable::CountWindow(uint32_t row, size_t i, uint64_t duration_ns) {
 void SeriesTable::CountEdge(Id id, uint64_t duration_ns) {
   const uint32_t row = RowOf(id);
   Cell& cell = delta_->cell(row);
-  if (cell.touched == 0) Touch(row);
+  if (cell.touched != period_) Touch(row);
   const size_t bucket = graph_buckets_.Of(duration_ns);
   const bool wrapped = __builtin_add_overflow(cell.sum_ns, duration_ns, &cell.sum_ns);
   if (++cell.counts()[bucket] == 0 || wrapped) Carry(row, bucket, wrapped);
@@ -481,7 +486,7 @@ void SeriesTable::CountEdge(Id id, uint64_t duration_ns) {
 void SeriesTable::CountOne(Id id) {
   const uint32_t row = RowOf(id);
   Cell& cell = delta_->cell(row);
-  if (cell.touched == 0) Touch(row);
+  if (cell.touched != period_) Touch(row);
   if (++cell.counts()[0] == 0) Carry(row, 0, false);
 }
 
@@ -489,7 +494,7 @@ void SeriesTable::CountSelf(Id id, uint64_t self_ns) {
   const uint32_t row = RowOf(id);
   if (!rows_[row].counts) return;
   Cell& cell = delta_->cell(row);
-  if (cell.touched == 0) Touch(row);
+  if (cell.touched != period_) Touch(row);
   ++cell.self_spans;  // 2^32 within one hand-over is beyond any machine
   if (__builtin_add_overflow(cell.self_ns, self_ns, &cell.self_ns))
     delta_->carries.push_back({row, SeriesDelta::Carry::What::kSelf, 0, 0});
@@ -510,7 +515,7 @@ void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
   if (!Alive(id) || !rows_[row].counts) return;
   SeriesDelta& delta = *delta_;
   Cell& cell = delta.cell(row);
-  if (cell.touched == 0) Touch(row);
+  if (cell.touched != period_) Touch(row);
   const BucketMap& map = MapOf(rows_[row]);
   const auto bucket = static_cast<uint8_t>(map.Of(exemplar.duration_ns));
   Bars& bars = *reinterpret_cast<Bars*>(bars_[row]);
@@ -543,7 +548,7 @@ void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
 // Forgets signatures and rows that nothing came for. A part of each table at a time, so that no hand-over is
 // long.
 void SeriesTable::Sweep(uint64_t tick) {
-  const uint64_t passed = tick - last_tick_;
+  const uint64_t passed = tick - std::exchange(swept_tick_, tick);
   const auto share = [&](size_t size, uint64_t period) {
     return passed >= period ? size : std::min<size_t>(size, size * passed / period + 1);
   };
@@ -594,7 +599,8 @@ void SeriesTable::Sweep(uint64_t tick) {
       if (rows_.empty()) break;
     }
     const Row& row = rows_[sweep_row_];
-    if (row.live && row.refs == 0 &&
+    // (What has not been handed over yet keeps its row, should the owner be away for that long.)
+    if (row.live && row.refs == 0 && delta_->cell(static_cast<uint32_t>(sweep_row_)).touched == 0 &&
         static_cast<uint32_t>(tick) - row.last_tick > static_cast<uint32_t>(options_.expire_ticks)) {
       End(static_cast<uint32_t>(sweep_row_));
     }
@@ -622,10 +628,14 @@ void SeriesTable::Shrink() {
 }
 
 SeriesDeltaPtr SeriesTable::TakeDelta(uint64_t tick) {
+  // Whether or not the owner has a delta free: what ends and which numbers are given again is part of the
+  // fold.
+  for (const uint32_t row : recent_) rows_[row].last_tick = static_cast<uint32_t>(tick);
+  recent_.clear();
+  period_ = period_ == 0xffff ? 1 : static_cast<uint16_t>(period_ + 1);
+  Sweep(tick);
   SeriesDeltaPtr fresh(pool_->Take(), SeriesDeltaRecycler{pool_});
   if (!fresh) return fresh;
-  for (const uint32_t row : delta_->touched) rows_[row].last_tick = static_cast<uint32_t>(tick);
-  Sweep(tick);
   fresh->cells.Resize(rows_.size());
   std::swap(fresh, delta_);
   fresh->tick = tick;

@@ -191,7 +191,7 @@ class SeriesTable {
   void Count(Id id, uint64_t duration_ns, uint64_t bytes) {
     const uint32_t row = RowOf(id);
     Cell& cell = delta_->cell(row);
-    if (cell.touched == 0) [[unlikely]] {
+    if (cell.touched != period_) [[unlikely]] {
       if (!rows_[row].counts) return;
       Touch(row);
     }
@@ -335,7 +335,10 @@ class SeriesTable {
   const BucketMap graph_buckets_;
   std::vector<NativeMap> natives_;
   uint64_t now_ = 0;
-  uint64_t last_tick_ = 0;
+  uint64_t last_tick_ = 0;        // of the last hand-over
+  uint64_t swept_tick_ = 0;       // of the last call of TakeDelta()
+  uint16_t period_ = 1;           // between two of them; never 0
+  std::vector<uint32_t> recent_;  // rows that something was counted in since
   RowPages bars_;
 
   // Signatures: open addressing, at most two thirds full.

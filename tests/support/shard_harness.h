@@ -227,6 +227,11 @@ class ShardHarness {
   }
   correlate::SeriesOwner& owner() { return *owner_; }
 
+  // What is counted goes to the Collectors only, which give it back at once.
+  void WithoutOwner() {
+    for (auto& output : outputs_) output->owner = nullptr;
+  }
+
   // What left, in order, of one signal.
   std::vector<Left> LeftOf(Signal signal, size_t i = 0) const {
     std::vector<Left> found;

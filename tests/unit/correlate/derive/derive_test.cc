@@ -457,6 +457,40 @@ TEST(ExpiryTest, OldNumbersDoNotNameNewRows) {
   EXPECT_EQ(derived.table().dims(fresh).name, "fresh");
 }
 
+// Scenario: two tables count the same, with series that come, end and come again; one's owner keeps every
+// delta for a while. Guarantees: rows and their numbers are the same at every moment, and so are the pages in
+// the end: what the fold remembers does not depend on when somebody else finds time.
+TEST(ExpiryTest, DoesNotDependOnTheOwner) {
+  const DeriveOptions derive;
+  test::SpanCounter counter;
+  SeriesTable prompt({.expire_ticks = 240}, derive, 1), held({.expire_ticks = 240}, derive, 1);
+  SeriesOwner prompt_owner({}, derive), held_owner({}, derive);
+  std::vector<SeriesDeltaPtr> kept;
+  std::mt19937 random(4);
+  for (uint64_t tick = 20; tick <= 8000; tick += 20) {
+    for (int i = 0; i < 5; ++i) {
+      const SpanSpec spec = Named("op" + std::to_string((tick / 400 * 7 + random() % 9) % 23));
+      EXPECT_EQ(counter.Count(prompt, "s", spec, kMs), counter.Count(held, "s", spec, kMs));
+    }
+    prompt.SetNow(tick);
+    held.SetNow(tick);
+    prompt_owner.Merge(prompt.TakeDelta(tick), 0);
+    if (SeriesDeltaPtr delta = held.TakeDelta(tick)) kept.push_back(std::move(delta));
+    if (random() % 6 == 0 || tick % 160 == 0) {
+      for (SeriesDeltaPtr& delta : kept) held_owner.Merge(std::move(delta), 0);
+      kept.clear();
+    }
+    EXPECT_EQ(prompt.series(), held.series());
+    EXPECT_EQ(prompt.signatures(), held.signatures());
+  }
+  held_owner.Merge(held.TakeDelta(8020), 0);
+  prompt_owner.Merge(prompt.TakeDelta(8020), 0);
+  EXPECT_EQ(prompt_owner.stats().series, held_owner.stats().series);
+  EXPECT_EQ(prompt_owner.stats().expired_series, held_owner.stats().expired_series);
+  EXPECT_GT(prompt_owner.stats().expired_series, 50u);
+  EXPECT_EQ(prompt_owner.Digest(), held_owner.Digest());
+}
+
 // Scenario: state written by one owner, restored into another that has counted already; then damaged, and
 // foreign, state. Guarantees: counts add up exactly, weights and natives included; the earlier start time
 // stays; restored series that nobody comes for end; what does not fit is refused whole.
