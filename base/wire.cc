@@ -101,8 +101,10 @@ void Writer::Raw(uint64_t varint) {
 }
 
 void Writer::Varint(uint32_t field, uint64_t value) {
-  Raw(Tag(field, Type::kVarint));
-  Raw(value);
+  char buffer[20];
+  char* end = WriteVarint(Tag(field, Type::kVarint), buffer);
+  end = WriteVarint(value, end);
+  out_->append(buffer, static_cast<size_t>(end - buffer));
 }
 
 void Writer::Sint(uint32_t field, int64_t value) {
@@ -110,8 +112,10 @@ void Writer::Sint(uint32_t field, int64_t value) {
 }
 
 void Writer::Fixed64(uint32_t field, uint64_t value) {
-  Raw(Tag(field, Type::kFixed64));
-  out_->append(reinterpret_cast<const char*>(&value), sizeof value);
+  char buffer[10 + sizeof value];
+  char* end = WriteVarint(Tag(field, Type::kFixed64), buffer);
+  std::memcpy(end, &value, sizeof value);
+  out_->append(buffer, static_cast<size_t>(end - buffer) + sizeof value);
 }
 
 void Writer::Fixed32(uint32_t field, uint32_t value) {
@@ -126,8 +130,10 @@ void Writer::Double(uint32_t field, double value) {
 }
 
 void Writer::Bytes(uint32_t field, std::string_view bytes) {
-  Raw(Tag(field, Type::kBytes));
-  Raw(bytes.size());
+  char buffer[20];
+  char* end = WriteVarint(Tag(field, Type::kBytes), buffer);
+  end = WriteVarint(bytes.size(), end);
+  out_->append(buffer, static_cast<size_t>(end - buffer));
   out_->append(bytes);
 }
 

@@ -58,7 +58,10 @@ constexpr double kPressureLevels[] = {0.86, 0.93, 0.98};
 }  // namespace
 
 Gateway::Gateway(const config::Config& config)
-    : config_(config), started_(steady_clock::now()), background_work_(background_.get_executor()) {}
+    : config_(config),
+      started_(steady_clock::now()),
+      background_work_(background_.get_executor()),
+      queries_work_(queries_.get_executor()) {}
 
 Gateway::~Gateway() {
   const auto now = steady_clock::now();
@@ -69,6 +72,9 @@ Gateway::~Gateway() {
   background_work_.reset();
   background_.stop();
   if (background_thread_.joinable()) background_thread_.join();
+  queries_work_.reset();
+  queries_.stop();
+  if (queries_thread_.joinable()) queries_thread_.join();
   // The servers' connections hold handlers of the cores' loops: they go first.
   web_.reset();
   remote_write_.reset();
@@ -233,8 +239,12 @@ Status Gateway::Start() {
   MakePush();
 
   background_thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "braid-background");
+    pthread_setname_np(pthread_self(), "braid-series");  // (a name has at most 15 characters)
     background_.run();
+  });
+  queries_thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "braid-queries");
+    queries_.run();
   });
   for (size_t i = 0; i < core_count_; ++i) cores_[i]->Start("braid-core-" + std::to_string(i));
   if (Status status = StartListeners(); !status.ok()) return status;
@@ -279,7 +289,8 @@ void Gateway::MakePush() {
       ready([this, selection](ExpositionWriter& writer) { api_->Write(selection, nullptr, writer); });
       return;
     }
-    Snapshot([this, selection, ready = std::move(ready)](const std::shared_ptr<const GatewaySnapshot>& s) {
+    Snapshot(Thread::kPages, [this, selection,
+                              ready = std::move(ready)](const std::shared_ptr<const GatewaySnapshot>& s) {
       ready([this, selection, &s](ExpositionWriter& writer) { api_->Write(selection, s.get(), writer); });
     });
   };
@@ -496,7 +507,7 @@ void Gateway::Drain() {
   for (std::future<void>& one : stopped) one.wait_until(deadline + std::chrono::seconds(5));
   auto summary = std::make_shared<std::promise<void>>();
   std::future<void> written = summary->get_future();
-  Snapshot([summary](const std::shared_ptr<const GatewaySnapshot>& s) {
+  Snapshot(Thread::kQueries, [summary](const std::shared_ptr<const GatewaySnapshot>& s) {
     for (size_t sink = 0; sink < s->sinks.size(); ++sink) {
       for (size_t signal = 0; signal < kSignals; ++signal) {
         const LedgerEntry& entry = s->ledger[sink][signal];
@@ -519,7 +530,7 @@ void Gateway::Drain() {
   boost::asio::post(control_, [this] { control_.stop(); });
 }
 
-void Gateway::Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) {
+void Gateway::Snapshot(Thread thread, std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) {
   struct Gathering {
     std::shared_ptr<GatewaySnapshot> snapshot = std::make_shared<GatewaySnapshot>();
     std::atomic<size_t> left{0};
@@ -531,10 +542,10 @@ void Gateway::Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>
   gathering->snapshot->cores.resize(cores_.size());
   for (size_t i = 0; i < cores_.size(); ++i) {
     Core* core = cores_[i].get();
-    core->Post([this, core, i, gathering] {
+    core->Post([this, core, i, thread, gathering] {
       gathering->snapshot->cores[i] = core->Snapshot();
       if (gathering->left.fetch_sub(1) != 1) return;
-      boost::asio::post(background_, [this, gathering] {
+      boost::asio::post(thread == Thread::kPages ? background_ : queries_, [this, gathering] {
         GatewaySnapshot& s = *gathering->snapshot;
         s.sinks.emplace_back("braid");
         s.sink_takes.push_back({true, true, true});
@@ -583,8 +594,7 @@ void Gateway::FetchTrace(const TraceId& id, std::function<void(std::shared_ptr<c
     auto material = std::make_shared<TraceMaterial>();
     material->open = core->shard().Collect(id);
     material->chunks = core->store().Snapshot();
-    boost::asio::post(background_,
-                      [material = std::move(material), done = std::move(done)] { done(material); });
+    boost::asio::post(queries_, [material = std::move(material), done = std::move(done)] { done(material); });
   });
 }
 

@@ -34,9 +34,9 @@ class Api;
 // The composition root: makes the parts from the configuration, connects them, starts them in order and stops
 // them in reverse.
 //
-// Threads: `cores` core threads, one background thread (Series owner, arrived metrics, pages, queries), and
-// the caller of Run(), which ticks the fold's clock, governs memory and waits for signals; grpc++ adds its
-// own where an OTLP/gRPC sink exists.
+// Threads: `cores` core threads, one background thread (Series owner, arrived metrics, pages), one for
+// queries, and the caller of Run(), which ticks the fold's clock, governs memory and waits for signals;
+// grpc++ adds its own where an OTLP/gRPC sink exists.
 class Gateway : public Backend {
  public:
   explicit Gateway(const config::Config& config);
@@ -58,7 +58,7 @@ class Gateway : public Backend {
   uint16_t remote_write_port() const { return remote_write_ ? remote_write_->port() : 0; }
   uint16_t web_port() const { return web_ ? web_->port() : 0; }
 
-  void Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) override;
+  void Snapshot(Thread thread, std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) override;
   void FetchTrace(const TraceId& id, std::function<void(std::shared_ptr<const TraceMaterial>)> done) override;
   const correlate::SeriesOwner& series() const override { return *series_; }
   const correlate::MetricIngest& ingested() const override { return *ingested_; }
@@ -103,6 +103,9 @@ class Gateway : public Backend {
   boost::asio::io_context background_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> background_work_;
   std::thread background_thread_;
+  boost::asio::io_context queries_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> queries_work_;
+  std::thread queries_thread_;
   boost::asio::io_context control_{1};
 
   std::vector<std::unique_ptr<Core>> cores_;

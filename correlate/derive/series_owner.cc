@@ -22,7 +22,10 @@ void KeepWorst(std::vector<SeriesOwner::Cardinality::Share>* shares, size_t top)
 }  // namespace
 
 SeriesOwner::SeriesOwner(const Options& options, const DeriveOptions& derive)
-    : options_(options), derive_(derive), state_(std::make_unique<SeriesState>(options_, derive_)) {}
+    : options_(options), derive_(derive), state_(std::make_unique<SeriesState>(options_, derive_)) {
+  MutexLock lock(mutex_);
+  Publish();
+}
 
 SeriesOwner::~SeriesOwner() = default;
 
@@ -40,12 +43,14 @@ void SeriesOwner::Merge(SeriesDeltaPtr delta, uint32_t shard) {
   state_->handed_over[shard] = delta->tick;
   state_->waiting[shard].push_back(std::move(delta));
   state_->MergeReady(false, &done);
+  Publish();
 }
 
 void SeriesOwner::Flush() {
   std::vector<SeriesDeltaPtr> done;
   MutexLock lock(mutex_);
   state_->MergeReady(true, &done);
+  Publish();
 }
 
 void SeriesOwner::Write(ExpositionWriter& writer) const {
@@ -54,7 +59,11 @@ void SeriesOwner::Write(ExpositionWriter& writer) const {
 }
 
 SeriesOwner::Stats SeriesOwner::stats() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(stats_mutex_);
+  return stats_;
+}
+
+void SeriesOwner::Publish() {
   const SeriesState& state = *state_;
   Stats stats;
   stats.series = state.live;
@@ -77,7 +86,8 @@ SeriesOwner::Stats SeriesOwner::stats() const {
                 state.known.capacity() * (sizeof(uint32_t) + 1);
   for (const auto& map : state.targets) stats.bytes += map.capacity() * sizeof(SeriesState::Target);
   for (const auto& queue : state.waiting) stats.deltas_pending += queue.size();
-  return stats;
+  MutexLock lock(stats_mutex_);
+  stats_ = stats;
 }
 
 SeriesOwner::Cardinality SeriesOwner::WhoMakesSeries(size_t top) const {
@@ -129,7 +139,9 @@ std::string SeriesOwner::Serialize() const {
 
 Status SeriesOwner::Restore(std::string_view bytes, uint64_t tick) {
   MutexLock lock(mutex_);
-  return state_->Restore(bytes, tick);
+  Status status = state_->Restore(bytes, tick);
+  Publish();
+  return status;
 }
 
 uint64_t SeriesOwner::Digest() const {

@@ -35,9 +35,9 @@ struct Selection {
 // over for its tick, or some shard is more than kMaxPending hand-overs ahead of the slowest. A series ends
 // when no shard has a row for it any more.
 //
-// Thread rule: any thread. Merging holds the lock for about 50 ns per touched series; Write holds it for the
-// whole page, so that a page is exact at one instant. What shards hand over meanwhile waits with them.
-// Lifetime: keeps no reference into any shard.
+// Thread rule: any thread; stats() waits for nobody. Merging holds the lock for about 50 ns per touched
+// series; Write holds it for the whole page, so that a page is exact at one instant. What shards hand over
+// meanwhile waits with them. Lifetime: keeps no reference into any shard.
 class SeriesOwner {
  public:
   struct Options {
@@ -120,6 +120,7 @@ class SeriesOwner {
   // The derived families. The caller checks Selection::derived.
   void Write(ExpositionWriter& writer) const;
 
+  // As of the last merge: it does not wait for a page that is being written.
   Stats stats() const;
 
   // The `top` worst of each. Looks at every series.
@@ -138,10 +139,14 @@ class SeriesOwner {
   uint64_t Digest() const;
 
  private:
+  void Publish() BRAID_REQUIRES(mutex_);
+
   const Options options_;
   const DeriveOptions& derive_;
   mutable Mutex mutex_;
   std::unique_ptr<SeriesState> state_ BRAID_GUARDED_BY(mutex_);
+  mutable Mutex stats_mutex_;  // taken inside of mutex_
+  Stats stats_ BRAID_GUARDED_BY(stats_mutex_);
 };
 
 }  // namespace braid::correlate

@@ -20,6 +20,7 @@ std::unique_ptr<PageWriter> NewProtobufWriter(const PageWriter::Options& options
 namespace {
 
 constexpr size_t kExemplarRunes = 128;  // OpenMetrics 1.0, "Exemplars"
+constexpr size_t kMaxReserve = 1 << 20;
 
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -37,10 +38,22 @@ bool IsLabelName(std::string_view name) {
   return std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || IsDigit(c); });
 }
 
+// Eight bytes at a time while none has its high bit.
+const unsigned char* SkipAscii(const unsigned char* p, const unsigned char* end) {
+  while (end - p >= 8) {
+    uint64_t word;
+    std::memcpy(&word, p, sizeof word);
+    if ((word & 0x8080808080808080u) != 0) break;
+    p += 8;
+  }
+  return p;
+}
+
 // RFC 3629: no surrogates, nothing overlong, nothing above U+10FFFF.
 bool IsUtf8(std::string_view text) {
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
   const auto* end = p + text.size();
+  p = SkipAscii(p, end);
   while (p < end) {
     if (*p < 0x80) {
       ++p;
@@ -154,7 +167,10 @@ bool PageWriter::Claim(const FamilyView& family) {
 void PageWriter::Family(const FamilyView& family) {
   if (family_open_) EndFamily();
   family_open_ = false;
+  // Families of one producer are alike, and a set that grows is filled several times over.
+  const size_t before = series_.size();
   series_.clear();
+  series_.reserve(std::min(before, kMaxReserve));
   family_.name = family.name;
   family_.help = IsUtf8(family.help) ? family.help : std::string_view();
   family_.type = family.type;
@@ -184,15 +200,21 @@ bool PageWriter::OpenPoint(std::span<const Label> labels, MetricType type, std::
   uint64_t hash = 0;
   for (const Label& label : labels) {
     if (label.value.empty()) continue;
-    if (!IsLabelName(label.name) || label.name == reserved) return Skip(ExpositionSkip::kBadLabel);
-    if (!IsUtf8(label.value)) return Skip(ExpositionSkip::kBadUtf8);
-    for (const Label& other : labels_) {
-      if (other.name == label.name) return Skip(ExpositionSkip::kBadLabel);
+    // The points of a family mostly have the same names in the same order: those have been looked at.
+    const size_t place = labels_.size();
+    if (place == names_.size() || names_[place].text != label.name) {
+      names_.resize(place);
+      if (!IsLabelName(label.name)) return Skip(ExpositionSkip::kBadLabel);
+      for (const Label& other : labels_) {
+        if (other.name == label.name) return Skip(ExpositionSkip::kBadLabel);
+      }
+      names_.push_back({std::string(label.name), XXH3_64bits(label.name.data(), label.name.size())});
     }
+    if (label.name == reserved) return Skip(ExpositionSkip::kBadLabel);
+    if (!IsUtf8(label.value)) return Skip(ExpositionSkip::kBadUtf8);
     labels_.push_back(label);
     // A sum, because the order of labels means nothing.
-    const uint64_t name = XXH3_64bits(label.name.data(), label.name.size());
-    hash += Mix64(XXH3_64bits_withSeed(label.value.data(), label.value.size(), name));
+    hash += Mix64(XXH3_64bits_withSeed(label.value.data(), label.value.size(), names_[place].hash));
   }
   if (!series_.insert(hash).second) return Skip(ExpositionSkip::kDuplicate);
   if (!family_open_) {

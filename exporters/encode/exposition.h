@@ -136,6 +136,14 @@ class PageWriter : public ExpositionWriter {
   ExpositionSkip skip_reason_ = ExpositionSkip::kWrongType;
   bool family_open_ = false;  // its header is written, with its first point
   std::vector<Label> labels_;
+
+  // A label name by its place among a point's labels that are not empty: valid, and none twice.
+  struct KnownName {
+    std::string text;
+    uint64_t hash = 0;
+  };
+  std::vector<KnownName> names_;
+
   absl::flat_hash_set<uint64_t> series_;      // of the current family, by hash of its labels
   absl::flat_hash_set<std::string> claimed_;  // names that no other family may use
   std::array<char, 48> ids_{};

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <string>
@@ -12,6 +13,10 @@ std::unique_ptr<PageWriter> NewTextWriter(ExpositionFormat format, const PageWri
 namespace {
 
 void AppendEscaped(std::string* out, std::string_view text, bool quotes) {
+  if (std::none_of(text.begin(), text.end(), [](char c) { return c == '\\' || c == '\n' || c == '"'; })) {
+    out->append(text);
+    return;
+  }
   size_t plain = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -102,13 +107,14 @@ class TextWriter final : public PageWriter {
       }
       exemplars = {&latest, 1};
     }
+    // Name and labels of a bucket's line.
+    bucket_.assign(metric_).append("_bucket{").append(rendered_);
+    if (!rendered_.empty()) bucket_ += ',';
     double cumulative = 0;
     for (size_t i = 0; i < counts.size(); ++i) {
       cumulative += counts[i];
       std::string& o = out();
-      o.append(metric_).append("_bucket{");
-      if (!rendered_.empty()) o.append(rendered_) += ',';
-      o.append(bound_labels_[i]);
+      o.append(bucket_).append(bound_labels_[i]);
       AppendNumber(&o, cumulative);
       if (i < exemplars.size()) Exemplar(exemplars[i]);
       out() += '\n';
@@ -215,6 +221,7 @@ class TextWriter final : public PageWriter {
   std::string metric_;
   std::string total_;
   std::string rendered_;
+  std::string bucket_;
   std::vector<double> bounds_;
   std::vector<std::string> bound_labels_;  // le="..."} for each of bounds_, and +Inf
   std::vector<Label> exemplar_labels_;

@@ -147,7 +147,8 @@ void Api::Metrics(const Request& request, Responder responder) {
       exporters::NegotiateExposition(request.headers.Get("accept"));
   // (std::function wants something copyable.)
   auto reply = std::make_shared<Responder>(std::move(responder));
-  backend_.Snapshot([this, selection, format, reply](const std::shared_ptr<const GatewaySnapshot>& snapshot) {
+  const auto write = [this, selection, format,
+                      reply](const std::shared_ptr<const GatewaySnapshot>& snapshot) {
     // A page of more than a quarter of all memory is cut, and what is missing from it counted.
     auto writer = exporters::PageWriter::New(format.format,
                                              {.max_bytes = static_cast<size_t>(snapshot->memory_budget / 4)});
@@ -156,21 +157,19 @@ void Api::Metrics(const Request& request, Responder responder) {
     telemetry_.CountPage(writer->stats());
     Response response;
     response.content_type = std::string(format.content_type);
-    response.body.reserve(writer->bytes());
-    std::vector<std::string> pieces = writer->TakeChunks();
-    for (std::string& piece : pieces) {
-      response.body += piece;
-      std::string().swap(piece);  // never the whole page twice
-    }
+    response.pieces =
+        writer->TakeChunks();  // A page of a million series is some gigabytes: not put together.
     reply->Reply(std::move(response));
-  });
+  };
+  backend_.Snapshot(Backend::Thread::kPages, write);
 }
 
 void Api::Status(Responder responder) {
   auto reply = std::make_shared<Responder>(std::move(responder));
-  backend_.Snapshot([reply](const std::shared_ptr<const GatewaySnapshot>& snapshot) {
-    reply->Reply(Json(200, RenderStatus(*snapshot)));
-  });
+  backend_.Snapshot(Backend::Thread::kQueries,
+                    [reply](const std::shared_ptr<const GatewaySnapshot>& snapshot) {
+                      reply->Reply(Json(200, RenderStatus(*snapshot)));
+                    });
 }
 
 void Api::Cardinality(const Request& request, Responder responder) {
@@ -182,16 +181,17 @@ void Api::Cardinality(const Request& request, Responder responder) {
       return;
     }
   }
-  // All series are looked at: on the background thread, where pages are written too.
+  // All series are looked at, under their owner's lock: in turn with pages.
   auto reply = std::make_shared<Responder>(std::move(responder));
-  backend_.Snapshot([this, reply, top](const std::shared_ptr<const GatewaySnapshot>&) {
-    reply->Reply(Json(200, RenderCardinality(backend_.series().WhoMakesSeries(top))));
-  });
+  backend_.Snapshot(Backend::Thread::kPages,
+                    [this, reply, top](const std::shared_ptr<const GatewaySnapshot>&) {
+                      reply->Reply(Json(200, RenderCardinality(backend_.series().WhoMakesSeries(top))));
+                    });
 }
 
 void Api::MergedNames(Responder responder) {
   auto reply = std::make_shared<Responder>(std::move(responder));
-  backend_.Snapshot([this, reply](const std::shared_ptr<const GatewaySnapshot>&) {
+  backend_.Snapshot(Backend::Thread::kPages, [this, reply](const std::shared_ptr<const GatewaySnapshot>&) {
     reply->Reply(Json(200, RenderMergedNames(backend_.series().MergedNames())));
   });
 }

@@ -17,7 +17,7 @@ namespace braid::gateway {
 //   /api/v1/traces/{id}                      a trace with its joined logs
 //   /                                        what there is, as text
 //
-// Thread rule: Screen and Handle on any core; the work is done on the background thread.
+// Thread rule: Screen and Handle on any core; the work is done on the backend's threads.
 // Lifetime: the backend outlives it.
 class Api : public ingest::Handler {
  public:

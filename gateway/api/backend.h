@@ -70,12 +70,20 @@ struct TraceMaterial {
 };
 
 // What the API asks of the process.
-// Thread rule: any thread; `done` runs once, on the background thread.
+// Thread rule: any thread; `done` runs once, on the thread that is asked for; of FetchTrace on that of
+// queries.
 class Backend {
  public:
+  // Where work is done that must not keep a core busy. A page of a million series takes seconds, and somebody
+  // who asks how the process is doing is to be answered meanwhile.
+  enum class Thread : uint8_t {
+    kPages,    // behind all that the folds have counted so far; what reads all series belongs there
+    kQueries,  // waits for no page, so its numbers of series are those of the last merge
+  };
+
   virtual ~Backend() = default;
 
-  virtual void Snapshot(std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) = 0;
+  virtual void Snapshot(Thread thread, std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) = 0;
   virtual void FetchTrace(const TraceId& id,
                           std::function<void(std::shared_ptr<const TraceMaterial>)> done) = 0;
   virtual const correlate::SeriesOwner& series() const = 0;

@@ -23,12 +23,21 @@ struct MetricPush::One {
   std::function<void()> then;  // what waits for the round under way
 
   PushSnapshot counts;
+  size_t index = 0;  // in targets_
 };
 
 MetricPush::MetricPush(boost::asio::io_context& io, Options options, std::vector<Target> targets,
                        SlabPool& slabs)
     : io_(io), options_(std::move(options)), slabs_(slabs) {
-  for (Target& target : targets) targets_.push_back(std::make_unique<One>(io_, std::move(target), slabs));
+  {
+    MutexLock lock(mutex_);
+    published_.resize(targets.size());
+  }
+  for (Target& target : targets) {
+    targets_.push_back(std::make_unique<One>(io_, std::move(target), slabs));
+    targets_.back()->index = targets_.size() - 1;
+    Publish(*targets_.back());
+  }
 }
 
 MetricPush::~MetricPush() = default;
@@ -99,6 +108,7 @@ void MetricPush::Write(One& one, const Produce& produce) {
   for (ChunkPtr& chunk : chunks) options_.deliver(one.target.sink, std::move(chunk));
   ++one.counts.rounds;
   one.counts.last_seconds = std::chrono::duration<double>(steady_clock::now() - begin).count();
+  Publish(one);
 }
 
 void MetricPush::Finish(std::function<void()> done) {
@@ -115,6 +125,7 @@ void MetricPush::Finish(std::function<void()> done) {
         for (ChunkPtr& chunk : one.rounds->EndAll(static_cast<int64_t>(Now(one) / 1'000'000))) {
           options_.deliver(one.target.sink, std::move(chunk));
         }
+        Publish(one);
       }
       one_less();
     });
@@ -122,13 +133,11 @@ void MetricPush::Finish(std::function<void()> done) {
   one_less();
 }
 
-std::vector<PushSnapshot> MetricPush::Snapshot() const {
-  std::vector<PushSnapshot> out;
-  for (const auto& one : targets_) {
-    PushSnapshot& snapshot = out.emplace_back(one->counts);
-    snapshot.sink = one->target.sink;
-    if (!one->rounds) continue;
-    const exporters::SampleRounds::Stats& stats = one->rounds->stats();
+void MetricPush::Publish(const One& one) {
+  PushSnapshot snapshot = one.counts;
+  snapshot.sink = one.target.sink;
+  if (one.rounds) {
+    const exporters::SampleRounds::Stats& stats = one.rounds->stats();
     snapshot.samples = true;
     snapshot.stale_markers = stats.stale_markers;
     snapshot.exemplars = stats.exemplars;
@@ -136,7 +145,13 @@ std::vector<PushSnapshot> MetricPush::Snapshot() const {
     snapshot.merged = stats.merged;
     snapshot.skipped = stats.skipped;
   }
-  return out;
+  MutexLock lock(mutex_);
+  published_[one.index] = snapshot;
+}
+
+std::vector<PushSnapshot> MetricPush::Snapshot() const {
+  MutexLock lock(mutex_);
+  return published_;
 }
 
 }  // namespace braid::gateway

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/slab.h"
 #include "correlate/derive/series_owner.h"
 #include "correlate/model/chunk.h"
@@ -64,7 +65,7 @@ class MetricPush {
   // after it.
   void Finish(std::function<void()> done);
 
-  // Without names and protocol, which the sinks know.
+  // Without names and protocol, which the sinks know. Any thread: as of the last round that ended.
   std::vector<PushSnapshot> Snapshot() const;
 
  private:
@@ -74,12 +75,16 @@ class MetricPush {
   void Round(One& one, std::function<void()> done);
   void Write(One& one, const Produce& produce);
   uint64_t Now(One& one) const;
+  void Publish(const One& one);
 
   boost::asio::io_context& io_;
   const Options options_;
   SlabPool& slabs_;
   std::vector<std::unique_ptr<One>> targets_;
   bool finishing_ = false;
+
+  mutable Mutex mutex_;
+  std::vector<PushSnapshot> published_ BRAID_GUARDED_BY(mutex_);  // by target
 };
 
 }  // namespace braid::gateway

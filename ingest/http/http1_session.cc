@@ -429,7 +429,9 @@ class Http1Session : public Session {
     OutputQueue& out = connection_.out();
     out.Append(std::string_view(head));
     if (!head_only) {
-      if (response.slab) {
+      if (!response.pieces.empty()) {
+        for (std::string& piece : response.pieces) out.Append(std::move(piece));
+      } else if (response.slab) {
         out.Append(std::move(response.slab));
       } else {
         out.Append(std::move(response.body));

@@ -78,7 +78,8 @@ struct Stream {
   size_t replied_bytes = 0;
   std::vector<std::pair<std::string, std::string>> cors;
   Response response;
-  size_t sent = 0;
+  size_t piece = 0;  // of response.pieces, on its way
+  size_t sent = 0;   // of the piece, or of the body
   std::optional<TimePoint> deadline;
   TimePoint begun;
   TimePoint marked;  // body or reply progress was last seen
@@ -531,12 +532,20 @@ class Http2Session : public Session {
   }
 
   ssize_t ReadReply(Stream* stream, uint8_t* to, size_t size, uint32_t* flags) {
-    const std::string_view rest = stream->response.body_view().substr(stream->sent);
+    std::vector<std::string>& pieces = stream->response.pieces;
+    const bool piecewise = stream->piece < pieces.size();
+    const std::string_view rest = piecewise ? std::string_view(pieces[stream->piece]).substr(stream->sent)
+                                            : stream->response.body_view().substr(stream->sent);
     const size_t taken = std::min(size, rest.size());
     std::memcpy(to, rest.data(), taken);
     stream->sent += taken;
     budget_.Earn(1);  // for the WINDOW_UPDATE that it may bring
     stream->marked = connection_.now();
+    if (piecewise && taken == rest.size() && stream->piece + 1 < pieces.size()) {
+      std::string().swap(pieces[stream->piece++]);  // it has gone out
+      stream->sent = 0;
+      return static_cast<ssize_t>(taken);
+    }
     if (taken == rest.size()) {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
       if (stream->response.grpc) {

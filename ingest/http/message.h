@@ -98,12 +98,20 @@ struct Response {
   std::string content_type;
   std::vector<std::pair<std::string, std::string>> headers;  // names lower-case
   std::string body;
-  Slab slab;  // in place of `body`
+  Slab slab;                        // in place of `body`
+  std::vector<std::string> pieces;  // in place of `body`: what is too large to lie together; not for gRPC
 
   // Set for replies to gRPC calls; `body` is then the message, and `status` stays 200.
   std::optional<GrpcTrailer> grpc;
 
-  size_t body_size() const { return slab ? slab.size() : body.size(); }
+  size_t body_size() const {
+    if (pieces.empty()) return slab ? slab.size() : body.size();
+    size_t sum = 0;
+    for (const std::string& piece : pieces) sum += piece.size();
+    return sum;
+  }
+
+  // Of a body that lies together.
   std::string_view body_view() const { return slab ? slab.view() : std::string_view(body); }
 };
 

@@ -15,7 +15,7 @@ from collections import defaultdict
 import derived_corpus as corpus
 from braid import Braid, eventually
 from derived_oracle import CLIENT, CONSUMER, ERROR, PRODUCER, SERVER, UNSET, Config, derive
-from prometheus_server import PrometheusServer
+from prometheus import Prometheus
 from test_derived import close, differences, report, send_http
 
 GRAPH = {"connection_info": True, "dimensions": ["service.namespace"], "wait": "1500ms"}
@@ -224,16 +224,20 @@ def native_seen(prometheus, output):
         raise AssertionError(report(lines)) from None
 
 
+def scraper(gateway, folder, *features):
+    return Prometheus(folder, gateway.web_address, features, labels=TARGET, honor_labels=True).scraping()
+
+
 class Scene:
     """A gateway that has seen traffic before and after; prometheus sees it in `answers`."""
 
     def __init__(self, metrics, folder):
         self.config = Config(metrics)
         self.gateway = Braid({"correlate": {"settle": "300ms"}, "metrics": metrics})
-        self.prometheus = PrometheusServer(self.gateway.web_address, folder / "classic", TARGET)
+        self.prometheus = scraper(self.gateway, folder / "classic")
         self.native = None
         if metrics.get("histograms") == "both":
-            self.native = PrometheusServer(self.gateway.web_address, folder / "native", TARGET, ["native-histograms"])
+            self.native = scraper(self.gateway, folder / "native", "native-histograms")
         first, second = traffic("before", 1), traffic("after", 4)
         self.outputs = []
         marks, self.native_marks = [], []
@@ -523,5 +527,5 @@ def test_native_fractions(tmp_path):
     output = derive(spans, Config(metrics))
     with Braid({"correlate": {"settle": "300ms"}, "metrics": metrics}) as gateway:
         send_http(gateway, corpus.requests(spans, "fractions"))
-        with PrometheusServer(gateway.web_address, tmp_path / "native", TARGET, ["native-histograms"]) as prometheus:
+        with scraper(gateway, tmp_path / "native", "native-histograms") as prometheus:
             native_seen(prometheus, output)

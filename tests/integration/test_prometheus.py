@@ -16,9 +16,8 @@ LATENCY = "traces_spanmetrics_latency"
 @pytest.fixture
 def scraped(start_braid, tmp_path):
     braid = start_braid({"correlate": {"settle": "100ms"}})
-    prometheus = Prometheus(tmp_path, braid.web_address)
-    # It begins some seconds after it is ready; what happens before the first scrape has no rate.
-    eventually(lambda: prometheus.value("up") == 1, 30)
+    # What happens before the first scrape has no rate.
+    prometheus = Prometheus(tmp_path, braid.web_address).scraping()
     yield braid, prometheus
     prometheus.stop()
 

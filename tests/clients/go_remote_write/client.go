@@ -75,23 +75,22 @@ func main() {
 	if err := native.Validate(); err != nil {
 		panic(err)
 	}
-	h := writev2.FromIntHistogram(now, native)
-	h.StartTimestamp = start
-	series(writev2.Metadata_METRIC_TYPE_HISTOGRAM, "Native.", "", "__name__", "native_int").Histograms = []writev2.Histogram{h}
+	series(writev2.Metadata_METRIC_TYPE_HISTOGRAM, "Native.", "", "__name__", "native_int").Histograms =
+		[]writev2.Histogram{writev2.FromIntHistogram(start, now, native)}
 	whole := native.ToFloat(nil)
 	series(writev2.Metadata_METRIC_TYPE_HISTOGRAM, "Native.", "", "__name__", "native_float").Histograms =
-		[]writev2.Histogram{writev2.FromFloatHistogram(now, whole)}
+		[]writev2.Histogram{writev2.FromFloatHistogram(0, now, whole)}
 	custom := &histogram.Histogram{
 		Schema: histogram.CustomBucketsSchema, Count: 6, Sum: 9, CustomValues: []float64{0.5, 1, 2.5},
 		PositiveSpans: []histogram.Span{{Offset: 1, Length: 3}}, PositiveBuckets: []int64{1, 1, 1},
 	}
 	series(writev2.Metadata_METRIC_TYPE_HISTOGRAM, "Custom.", "", "__name__", "native_custom").Histograms =
-		[]writev2.Histogram{writev2.FromIntHistogram(now, custom)}
+		[]writev2.Histogram{writev2.FromIntHistogram(0, now, custom)}
 
 	if len(os.Args) > 2 && os.Args[2] == "partial" {
 		fraction := whole.Copy().Mul(0.3)
 		series(writev2.Metadata_METRIC_TYPE_HISTOGRAM, "", "", "__name__", "native_fraction").Histograms =
-			[]writev2.Histogram{writev2.FromFloatHistogram(now, fraction)}
+			[]writev2.Histogram{writev2.FromFloatHistogram(0, now, fraction)}
 		bad := series(writev2.Metadata_METRIC_TYPE_GAUGE, "", "", "__name__", "bad_reference")
 		bad.LabelsRefs[1] = 10_000
 		bad.Samples = sample(1, 0)

@@ -163,6 +163,34 @@ TEST_F(HttpServerTest, Http2FlowControl) {
   EXPECT_EQ(reply.body.size(), body.size() + 11);
 }
 
+// Scenario: a reply in pieces, small and large, on both protocols, for GET and HEAD.
+// Guarantees: it is as if it were one, its length announced; the connection goes on.
+TEST_F(HttpServerTest, RepliesInPieces) {
+  Start();
+  std::string whole;
+  for (int i = 0; i < 5; ++i) whole.append(EchoHandler::kPieceSize[i], static_cast<char>('a' + i));
+  Wire h1(server_->port());
+  for (int i = 0; i < 2; ++i) {
+    const Http1Reply reply = Exchange(h1, "GET /pieces HTTP/1.1\r\nhost: x\r\n\r\n");
+    EXPECT_EQ(reply.headers.at("content-length"), std::to_string(whole.size()));
+    EXPECT_TRUE(reply.body == whole);
+  }
+  Wire head(server_->port());
+  ASSERT_TRUE(head.Send("HEAD /pieces HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+  const std::string all = head.ReadToEnd();
+  EXPECT_THAT(all, HasSubstr("content-length: " + std::to_string(whole.size()) + "\r\n"));
+  EXPECT_TRUE(all.ends_with("\r\n\r\n"));
+
+  Http2Wire h2(server_->port());
+  ASSERT_TRUE(h2.Open());
+  for (int i = 0; i < 2; ++i) {
+    const auto reply = h2.Await(h2.Call("GET", "/pieces", {}, ""));
+    EXPECT_EQ(reply.Get("content-length"), std::to_string(whole.size()));
+    EXPECT_TRUE(reply.ended);
+    EXPECT_TRUE(reply.body == whole);
+  }
+}
+
 // Scenario: a gRPC call and its message in several DATA frames.
 // Guarantees: headers, message, trailers; two header blocks; the prefix restored.
 TEST_F(HttpServerTest, GrpcUnary) {

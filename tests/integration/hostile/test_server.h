@@ -59,12 +59,16 @@ class EchoHandler : public ingest::Handler {
     Answer(request, std::move(responder));
   }
 
+  static constexpr size_t kPieceSize[] = {1, 300'000, 16'384, 7, 2'000'000};
+
   static void Answer(const ingest::Request& request, ingest::Responder responder) {
     if (request.grpc) return responder.Reply(ingest::GrpcOk(std::string(request.body.view())));
     ingest::Response response;
     response.content_type = "text/plain";
     if (request.path() == "/big") {
       response.body.assign(4u << 20, 'b');
+    } else if (request.path() == "/pieces") {
+      for (int i = 0; i < 5; ++i) response.pieces.emplace_back(kPieceSize[i], static_cast<char>('a' + i));
     } else if (request.path() == "/core") {
       response.body = std::to_string(request.core);
     } else {

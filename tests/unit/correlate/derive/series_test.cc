@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <random>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "correlate/derive/series_owner.h"
@@ -117,6 +119,51 @@ TEST(SeriesOwnerTest, AgreesWithAnOracle) {
                            expected.buckets.end()));
     EXPECT_DOUBLE_EQ(latency.sum, static_cast<double>(static_cast<long double>(expected.sum_ns) / 1e9L));
   }
+}
+
+// Scenario: somebody asks for the owner's figures, and a shard hands over and over, while a page is written.
+// Guarantees: the figures come at once and are those of the last merge; the shard, whose deltas are all under
+// way, gets none and counts on in the one it has; nothing that it counts meanwhile is lost.
+TEST(SeriesOwnerTest, NobodyWaitsForAPage) {
+  SeriesOwner owner({}, kDefaults);
+  SeriesTable shard(SeriesTable::Options{}, kDefaults, 1);
+  Count(shard, {"shop", "buy"});
+  owner.Merge(shard.TakeDelta(20), 0);
+
+  class Asking final : public RecordingWriter {
+   public:
+    explicit Asking(std::function<void()> ask) : ask_(std::move(ask)) {}
+    void Family(const FamilyView& family) override {
+      if (auto ask = std::exchange(ask_, nullptr)) ask();
+      RecordingWriter::Family(family);
+    }
+
+   private:
+    std::function<void()> ask_;
+  };
+  uint64_t counted = 1;
+  std::vector<SeriesDeltaPtr> waiting;
+  uint64_t tick = 20;
+  bool refused = false;
+  Asking page([&] {
+    EXPECT_EQ(owner.stats().series, 1u);
+    EXPECT_EQ(owner.stats().deltas_merged, 1u);
+    for (int i = 0; i < 20; ++i) {
+      Count(shard, {"shop", "buy"});
+      ++counted;
+      SeriesDeltaPtr delta = shard.TakeDelta(tick += 20);
+      refused |= delta == nullptr;
+      if (delta) waiting.push_back(std::move(delta));
+    }
+  });
+  owner.Write(page);
+  EXPECT_EQ(Total(page, "traces_spanmetrics_calls"), 1u);
+  EXPECT_TRUE(refused);
+  EXPECT_THAT(waiting, SizeIs(testing::Le(4u)));
+  for (SeriesDeltaPtr& delta : waiting) owner.Merge(std::move(delta), 0);
+  waiting.clear();
+  owner.Merge(shard.TakeDelta(tick + 20), 0);
+  EXPECT_EQ(Total(Page(owner), "traces_spanmetrics_calls"), counted);
 }
 
 // Scenario: the same deltas, reaching the owner in different orders.

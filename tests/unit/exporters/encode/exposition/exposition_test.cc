@@ -5,6 +5,7 @@
 #include <google/protobuf/util/delimited_message_util.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -480,6 +481,73 @@ TEST_F(ExpositionTest, LargePagesComeInPieces) {
   for (const auto& family : families) {
     ASSERT_EQ(family.metric_size(), 20'000);
     EXPECT_EQ(family.metric(19'999).gauge().value(), 19'999);
+  }
+}
+
+// Scenario: random points whose label names come and go, change places, repeat, are empty, invalid or
+// reserved, whose values are longer than a word, escaped or no UTF-8; all on one page, and each on a page of
+// its own. Guarantees: a point's bytes, and why it is left out, do not depend on the points before it.
+TEST_F(ExpositionTest, PointsDoNotDependOnEachOther) {
+  std::mt19937_64 random(11);
+  const std::array<std::string, 9> names = {"service",  "span_name", "le",       "a", "b",
+                                            "service2", "1x",        "__name__", "c"};
+  const std::array<std::string, 7> values = {
+      "", "x", "twelve bytes", "quote\"d", "line\nend\\", "12345678\xc3\xa9", "12345678\xff"};
+  const std::vector<double> bounds = {0.5, 2}, counts = {1, 2, 3.25};
+  struct Point {
+    std::vector<std::string> values;
+    std::vector<Label> labels;
+  };
+  std::vector<Point> points(600);
+  for (size_t n = 0; n < points.size(); ++n) {
+    Point& point = points[n];
+    // Mostly the same names, as in life.
+    const size_t size = random() % 5;
+    for (size_t i = 0; i < size; ++i) point.values.push_back(values[random() % (random() % 4 == 0 ? 7 : 6)]);
+    point.values.push_back(std::to_string(n));
+    for (size_t i = 0; i < size; ++i) {
+      const std::string& name = random() % 4 == 0 ? names[random() % names.size()] : names[i];
+      point.labels.push_back({name, point.values[i]});
+    }
+    point.labels.push_back({"number", point.values.back()});  // so that no two are one series
+  }
+  const ExemplarView exemplar{0.4, 1'700'000'000'123'000'000, {5, 9}, 10, {}};
+  const std::vector<const ExemplarView*> exemplars = {&exemplar, nullptr, nullptr};
+  const auto put = [&](const Point& point) {
+    writer_->Histogram(point.labels, {bounds, counts, 2.5, true, exemplars}, 7'000'000'000);
+  };
+  for (const ExpositionFormat format :
+       {ExpositionFormat::kText, ExpositionFormat::kOpenMetrics, ExpositionFormat::kProtobuf}) {
+    // What is one point's: the page less what a page without points that are taken, and a family's head,
+    // have.
+    std::string apart;
+    std::array<uint64_t, kExpositionSkips> skipped{};
+    for (const Point& point : points) {
+      Start(format);
+      writer_->Family({"h", "", "", MetricType::kHistogram});
+      put(point);
+      const std::string page = Page();
+      for (size_t i = 0; i < skipped.size(); ++i) skipped[i] += writer_->stats().skipped[i];
+      if (writer_->stats().series == 0) continue;
+      // Protobuf: a length of five bytes, name and type of two fields.
+      const size_t head = format == ExpositionFormat::kProtobuf ? 5 + 3 + 2 : page.find('\n') + 1;
+      apart += page.substr(head, page.find("# EOF") - head);
+    }
+    Start(format);
+    writer_->Family({"other", "", "", MetricType::kHistogram});
+    for (const Point& point : points) put(point);
+    const auto half = writer_->stats();
+    writer_->Family({"h", "", "", MetricType::kHistogram});
+    for (const Point& point : points) put(point);
+    EXPECT_GT(half.series, 200u);
+    EXPECT_GT(half.skipped_total(), 100u);
+    for (size_t i = 0; i < skipped.size(); ++i) {
+      EXPECT_EQ(half.skipped[i], skipped[i]);
+      EXPECT_EQ(writer_->stats().skipped[i], 2 * skipped[i]);
+    }
+    std::string page = Page();
+    if (format == ExpositionFormat::kOpenMetrics) page.resize(page.size() - 6);
+    EXPECT_TRUE(page.ends_with(apart));
   }
 }
 

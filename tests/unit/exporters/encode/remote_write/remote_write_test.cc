@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <prometheus_write.pb.h>
 #include <snappy.h>
 
 #include <bit>
@@ -10,8 +11,6 @@
 #include <map>
 #include <set>
 
-#include "prompb_v1.pb.h"
-#include "prompb_v2.pb.h"
 #include "tests/support/sample_families.h"
 
 namespace braid::exporters {
@@ -21,8 +20,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
 
-namespace v1 = oracle::prom1;
-namespace v2 = oracle::prom2;
+namespace pb = oracle::prometheus;
 
 constexpr int64_t kNow = 1'700'000'000'000;
 constexpr int64_t kCreatedMs = test::kCreatedNs / 1'000'000;
@@ -46,7 +44,7 @@ struct Held {
 using Series = std::map<Labels, Held>;
 
 struct Meta {
-  int type = 0;
+  uint32_t type = 0;
   std::string help;
   std::string unit;
   int64_t start = 0;
@@ -76,17 +74,25 @@ class RemoteWriteTest : public testing::Test {
     }
   }
 
-  v1::WriteRequest Encode1(uint32_t first, uint32_t count) {
+  pb::WriteRequest1 Encode1(uint32_t first, uint32_t count) {
     output_ = encoder_.Encode(RemoteWriteVersion::k1, *chunks_[0], first, count, slabs_);
-    v1::WriteRequest request;
+    pb::WriteRequest1 request;
     EXPECT_TRUE(request.ParseFromString(Plain(output_)));
     EXPECT_TRUE(request.GetReflection()->GetUnknownFields(request).empty());
+    // The messages are those of both versions; these fields are 2.0's alone.
+    for (const pb::TimeSeries1& one : request.timeseries()) {
+      for (const pb::Sample& sample : one.samples()) EXPECT_EQ(sample.start_timestamp(), 0);
+      for (const pb::Histogram& histogram : one.histograms()) {
+        EXPECT_EQ(histogram.start_timestamp(), 0);
+        EXPECT_THAT(histogram.custom_values(), IsEmpty());
+      }
+    }
     return request;
   }
 
-  v2::Request Encode2(uint32_t first, uint32_t count) {
+  pb::WriteRequest2 Encode2(uint32_t first, uint32_t count) {
     output_ = encoder_.Encode(RemoteWriteVersion::k2, *chunks_[0], first, count, slabs_);
-    v2::Request request;
+    pb::WriteRequest2 request;
     EXPECT_TRUE(request.ParseFromString(Plain(output_)));
     EXPECT_TRUE(request.GetReflection()->GetUnknownFields(request).empty());
     EXPECT_EQ(request.symbols(0), "");
@@ -95,22 +101,22 @@ class RemoteWriteTest : public testing::Test {
     return request;
   }
 
-  Series Read(const v1::WriteRequest& request) {
+  Series Read(const pb::WriteRequest1& request) {
     Series all;
-    for (const v1::TimeSeries& one : request.timeseries()) {
+    for (const pb::TimeSeries1& one : request.timeseries()) {
       Labels labels;
-      for (const v1::Label& label : one.labels()) labels.emplace_back(label.name(), label.value());
+      for (const pb::Label& label : one.labels()) labels.emplace_back(label.name(), label.value());
       CheckLabels(labels);
       EXPECT_FALSE(all.contains(labels));
       Held& held = all[labels];
       EXPECT_EQ(one.samples_size() + one.histograms_size(), 1);
-      for (const v1::Sample& sample : one.samples()) {
+      for (const pb::Sample& sample : one.samples()) {
         held.samples.emplace_back(sample.timestamp(), std::bit_cast<uint64_t>(sample.value()));
       }
-      for (const v1::Histogram& histogram : one.histograms()) held.histogram = histogram.SerializeAsString();
-      for (const v1::Exemplar& exemplar : one.exemplars()) {
+      for (const pb::Histogram& histogram : one.histograms()) held.histogram = histogram.SerializeAsString();
+      for (const pb::Exemplar1& exemplar : one.exemplars()) {
         HeldExemplar& h = held.exemplars.emplace_back();
-        for (const v1::Label& label : exemplar.labels()) h.labels.emplace_back(label.name(), label.value());
+        for (const pb::Label& label : exemplar.labels()) h.labels.emplace_back(label.name(), label.value());
         CheckLabels(h.labels);
         h.value = exemplar.value();
         h.time = exemplar.timestamp();
@@ -119,7 +125,7 @@ class RemoteWriteTest : public testing::Test {
     return all;
   }
 
-  Series Read(const v2::Request& request) {
+  Series Read(const pb::WriteRequest2& request) {
     Series all;
     meta_.clear();
     const auto pairs = [&](const auto& refs) {
@@ -132,7 +138,7 @@ class RemoteWriteTest : public testing::Test {
       CheckLabels(labels);
       return labels;
     };
-    for (const v2::TimeSeries& one : request.timeseries()) {
+    for (const pb::TimeSeries2& one : request.timeseries()) {
       const Labels labels = pairs(one.labels_refs());
       EXPECT_FALSE(all.contains(labels));
       Held& held = all[labels];
@@ -140,16 +146,16 @@ class RemoteWriteTest : public testing::Test {
       meta = {one.metadata().type(), request.symbols(static_cast<int>(one.metadata().help_ref())),
               request.symbols(static_cast<int>(one.metadata().unit_ref())), 0};
       EXPECT_EQ(one.samples_size() + one.histograms_size(), 1);
-      for (const v2::Sample& sample : one.samples()) {
+      for (const pb::Sample& sample : one.samples()) {
         held.samples.emplace_back(sample.timestamp(), std::bit_cast<uint64_t>(sample.value()));
         meta.start = sample.start_timestamp();
       }
-      for (v2::Histogram histogram : one.histograms()) {
+      for (pb::Histogram histogram : one.histograms()) {
         meta.start = histogram.start_timestamp();
         histogram.clear_start_timestamp();
         held.histogram = histogram.SerializeAsString();
       }
-      for (const v2::Exemplar& exemplar : one.exemplars()) {
+      for (const pb::Exemplar2& exemplar : one.exemplars()) {
         held.exemplars.push_back({pairs(exemplar.labels_refs()), exemplar.value(), exemplar.timestamp()});
       }
     }
@@ -158,8 +164,8 @@ class RemoteWriteTest : public testing::Test {
 
   uint32_t items() const { return static_cast<uint32_t>(chunks_[0]->items.size()); }
 
-  static v1::Histogram Histogram(const Series& series, const Labels& labels) {
-    v1::Histogram histogram;
+  static pb::Histogram Histogram(const Series& series, const Labels& labels) {
+    pb::Histogram histogram;
     EXPECT_TRUE(histogram.ParseFromString(series.at(labels).histogram));
     return histogram;
   }
@@ -183,7 +189,7 @@ Labels Zone(const std::string& name) {
 // Guarantees: both are what generated protobuf reads, of the same series with the same content; what the
 // encoder says it has written is there; 1.0 describes each family once, 2.0 each series, with start times.
 TEST_F(RemoteWriteTest, BothVersionsSayTheSame) {
-  const v1::WriteRequest one = Encode1(0, items());
+  const pb::WriteRequest1 one = Encode1(0, items());
   const Series first = Read(one);
   uint64_t histograms = 0, exemplars = 0;
   for (const auto& [labels, held] : first) {
@@ -196,27 +202,28 @@ TEST_F(RemoteWriteTest, BothVersionsSayTheSame) {
   EXPECT_EQ(output_.exemplars, exemplars);
   EXPECT_EQ(output_.samples + output_.histograms, chunks_[0]->count);
 
-  const v2::Request two = Encode2(0, items());
+  const pb::WriteRequest2 two = Encode2(0, items());
   EXPECT_EQ(Read(two), first);
   EXPECT_EQ(output_.samples, first.size() - histograms);
   EXPECT_EQ(output_.exemplars, exemplars);
 
-  std::map<std::string, std::tuple<int, std::string, std::string>> families;
-  for (const v1::MetricMetadata& meta : one.metadata()) {
+  std::map<std::string, std::tuple<uint32_t, std::string, std::string>> families;
+  for (const pb::MetricMetadata1& meta : one.metadata()) {
     EXPECT_TRUE(families.emplace(meta.metric_family_name(), std::tuple(meta.type(), meta.help(), meta.unit()))
                     .second);
   }
-  EXPECT_THAT(families, ElementsAre(Pair("both_seconds", std::tuple(3, "", "seconds")),
-                                    Pair("calls_total", std::tuple(1, "Say \"hi\".", "")),
-                                    Pair("lat_seconds", std::tuple(3, "Latency.", "seconds")),
-                                    Pair("native_seconds", std::tuple(3, "Native.", "seconds")),
-                                    Pair("odd", std::tuple(0, "", "")), Pair("sizes", std::tuple(5, "", "")),
-                                    Pair("temp_celsius", std::tuple(2, "", "celsius"))));
+  EXPECT_THAT(families,
+              ElementsAre(Pair("both_seconds", std::tuple(3u, "", "seconds")),
+                          Pair("calls_total", std::tuple(1u, "Say \"hi\".", "")),
+                          Pair("lat_seconds", std::tuple(3u, "Latency.", "seconds")),
+                          Pair("native_seconds", std::tuple(3u, "Native.", "seconds")),
+                          Pair("odd", std::tuple(0u, "", "")), Pair("sizes", std::tuple(5u, "", "")),
+                          Pair("temp_celsius", std::tuple(2u, "", "celsius"))));
   const Meta calls = meta_.at(Zone("calls_total"));
   EXPECT_EQ(std::tuple(calls.type, calls.help, calls.unit, calls.start),
-            std::tuple(1, "Say \"hi\".", "", kCreatedMs));
+            std::tuple(1u, "Say \"hi\".", "", kCreatedMs));
   const Meta native = meta_.at(Zone("native_seconds"));
-  EXPECT_EQ(std::tuple(native.type, native.unit, native.start), std::tuple(3, "seconds", kCreatedMs));
+  EXPECT_EQ(std::tuple(native.type, native.unit, native.start), std::tuple(3u, "seconds", kCreatedMs));
   EXPECT_EQ(meta_.at({{"__name__", "temp_celsius"}}).start, 0);
   EXPECT_EQ(meta_.at({{"__name__", "sizes"}, {"quantile", "0.5"}}).start, kCreatedMs);
 }
@@ -271,7 +278,7 @@ TEST_F(RemoteWriteTest, WritesWhatItWasGiven) {
 // the buckets.
 TEST_F(RemoteWriteTest, NativeHistograms) {
   const Series series = Read(Encode1(0, items()));
-  const v1::Histogram whole = Histogram(series, Zone("native_seconds"));
+  const pb::Histogram whole = Histogram(series, Zone("native_seconds"));
   EXPECT_EQ(whole.count_int(), 2u + 1 + 3 + 3 + 10 + 1 + 5);
   EXPECT_EQ(whole.sum(), 5.5);
   EXPECT_EQ(whole.schema(), 3);
@@ -283,7 +290,7 @@ TEST_F(RemoteWriteTest, NativeHistograms) {
     int64_t index = 0;
     double count = 0;
     int next = 0;
-    for (const v1::BucketSpan& span : spans) {
+    for (const pb::BucketSpan& span : spans) {
       index += span.offset();
       for (uint32_t i = 0; i < span.length(); ++i, ++index) {
         count =
@@ -301,8 +308,8 @@ TEST_F(RemoteWriteTest, NativeHistograms) {
   EXPECT_THAT(buckets(whole.negative_spans(), whole.negative_deltas(), true), ElementsAre(Pair(2, 5)));
   EXPECT_THAT(whole.positive_counts(), IsEmpty());
 
-  const v1::Histogram shares = Histogram(series, {{"__name__", "native_seconds"}, {"odd", "weights"}});
-  EXPECT_EQ(shares.count_case(), v1::Histogram::kCountFloat);
+  const pb::Histogram shares = Histogram(series, {{"__name__", "native_seconds"}, {"odd", "weights"}});
+  EXPECT_EQ(shares.count_case(), pb::Histogram::kCountFloat);
   EXPECT_EQ(shares.count_float(), 0.25 + 0.5 + 4.0 / 3);
   EXPECT_EQ(shares.schema(), -1);
   EXPECT_EQ(shares.zero_count_float(), 0.25);
@@ -328,11 +335,11 @@ TEST_F(RemoteWriteTest, StalenessMarkers) {
       continue;
     }
     ++native;
-    const v1::Histogram histogram = Histogram(series, labels);
+    const pb::Histogram histogram = Histogram(series, labels);
     EXPECT_EQ(std::bit_cast<uint64_t>(histogram.sum()), kStaleNan);
     EXPECT_EQ(histogram.timestamp(), kNow + 1);
     const bool weights = labels.back().second == "weights";
-    EXPECT_EQ(histogram.count_case(), weights ? v1::Histogram::kCountFloat : v1::Histogram::kCountInt);
+    EXPECT_EQ(histogram.count_case(), weights ? pb::Histogram::kCountFloat : pb::Histogram::kCountInt);
   }
   EXPECT_EQ(native, 3);
 }
@@ -345,7 +352,7 @@ TEST_F(RemoteWriteTest, PiecesMakeTheWhole) {
     Series one, two;
     for (uint32_t first = 0; first < items(); first += size) {
       const uint32_t count = std::min(size, items() - first);
-      const v1::WriteRequest request = Encode1(first, count);
+      const pb::WriteRequest1 request = Encode1(first, count);
       EXPECT_GT(request.metadata_size(), 0);
       one.merge(Read(request));
       two.merge(Read(Encode2(first, count)));
