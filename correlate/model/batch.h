@@ -167,6 +167,7 @@ struct LinkItem {
 struct VoteItem {
   uint64_t trace_hi = 0;
   uint64_t trace_lo = 0;
+  uint64_t metric = 0;  // Item::series of the metric, so that the Slice's digest tells requests apart
 
   friend bool operator==(const VoteItem&, const VoteItem&) = default;
 };

@@ -1033,8 +1033,7 @@ uint64_t Shard::Digest() const {
     mix(static_cast<uint64_t>(slot.spans) << 32 | slot.logs);
     mix(static_cast<uint64_t>(slot.pending_bytes) << 32 | slot.root_series);
     mix(static_cast<uint64_t>(slot.voted) << 8 | static_cast<uint64_t>(slot.verdict) << 2 |
-        static_cast<uint64_t>(slot.error) << 1 |
-        (slot.rooted ? 1 : 0));
+        static_cast<uint64_t>(slot.error) << 1 | (slot.rooted ? 1 : 0));
   }
   mix(pending_bytes_);
   mix(held_logs_.bytes());

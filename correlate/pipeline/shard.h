@@ -39,8 +39,8 @@ class ShardOutput {
   // Metrics that arrived, in order, for re-exposition. Its items have been counted already.
   virtual void OnMetrics(SlicePtr slice) = 0;
 
-  // An exemplar is about to point to this trace: a span of it was offered, which OnSeries() will tell, or not;
-  // or an incoming metric names it.
+  // An exemplar is about to point to this trace: a span of it was offered, which OnSeries() will tell, or
+  // not; or an incoming metric names it.
   enum class ExemplarOf : uint8_t { kSpan, kMetric };
   virtual void OnExemplar(uint64_t /*trace_lo*/, ExemplarOf) {}
 };

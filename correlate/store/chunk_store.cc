@@ -17,7 +17,9 @@ constexpr char kResourceTag = 0x0a;
 constexpr char kScopeTag = 0x12;
 constexpr size_t kNestedHeader = 5;  // tag and four bytes of length
 
-constexpr size_t kLeastPinBytes = 256;  // what a pinned trace is taken to need at least, to bound their number
+constexpr size_t kLeastPinBytes =
+    256;  // what a pinned trace is taken to need at least, to bound their number
+constexpr size_t kLeastSurvivorBytes = 4 << 10;  // less takes as much memory
 constexpr size_t kMaxSurvivorBytes = 1 << 20;
 
 }  // namespace
@@ -25,7 +27,7 @@ constexpr size_t kMaxSurvivorBytes = 1 << 20;
 ChunkStore::ChunkStore(size_t max_bytes, SlabPool& slabs)
     : max_bytes_(max_bytes),
       max_pins_(std::clamp<size_t>(max_bytes / 4 / kLeastPinBytes, 1024, 65'536)),
-      survivor_bytes_(std::min(max_bytes / 32, kMaxSurvivorBytes)),
+      survivor_bytes_(std::clamp(max_bytes / 32, kLeastSurvivorBytes, kMaxSurvivorBytes)),
       slabs_(slabs) {}
 
 void ChunkStore::Add(ChunkPtr chunk) {
@@ -142,7 +144,8 @@ void ChunkStore::AddSurvivor(Signal signal, ChunkPtr survivor) {
   while (survivor != nullptr && !list.empty()) {
     const ChunkPtr before = list.back();
     const size_t size = before->view().size();
-    if (before->tenant != survivor->tenant || size > 2 * survivor->view().size() ||
+    const size_t similar = std::max(2 * survivor->view().size(), kLeastSurvivorBytes);
+    if (before->tenant != survivor->tenant || size > similar ||
         size + survivor->view().size() > survivor_bytes_) {
       break;
     }
@@ -267,8 +270,7 @@ ChunkPtr ChunkStore::Pack(const std::vector<Source>& sources) {
     const std::string_view resource = chunk.view(from.resource);
     const std::string_view scope = chunk.view(from.scope);
     const uint32_t rank = ranks.try_emplace(resource, static_cast<uint32_t>(ranks.size())).first->second;
-    const auto [at, fresh] =
-        known.try_emplace(std::pair(rank, scope), static_cast<uint32_t>(groups.size()));
+    const auto [at, fresh] = known.try_emplace(std::pair(rank, scope), static_cast<uint32_t>(groups.size()));
     if (fresh) {
       groups.push_back({resource, scope, from.resource_key, rank});
       total += scope.size() + resource.size() + 2 * kNestedHeader;
@@ -278,7 +280,8 @@ ChunkPtr ChunkStore::Pack(const std::vector<Source>& sources) {
   std::vector<uint32_t> order(sources.size());
   for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return std::pair(groups[group_of[a]].rank, group_of[a]) < std::pair(groups[group_of[b]].rank, group_of[b]);
+    return std::pair(groups[group_of[a]].rank, group_of[a]) <
+           std::pair(groups[group_of[b]].rank, group_of[b]);
   });
 
   auto chunk = std::make_shared<Chunk>();

@@ -17,12 +17,12 @@ namespace braid::correlate {
 // bytes are used up. A Chunk still queued for a sink is shared, not copied.
 //
 // Traces that an exemplar points to are pinned: when a Chunk leaves, their items move into survivor Chunks,
-// grouped by resource and scope, as they were. An item is in a Chunk or in a survivor, never in both. Survivors
-// leave last, and by trace: first those that no exemplar points to any more, then the ones pinned longest.
-// Pins are known by the low half of the ID, as everything here is.
+// grouped by resource and scope, as they were. An item is in a Chunk or in a survivor, never in both.
+// Survivors leave last, and by trace: first those that no exemplar points to any more, then the ones pinned
+// longest. Pins are known by the low half of the ID, as everything here is.
 //
-// A pin is held by SetPins(), the exemplars shown, as of a moment ago; and, until such a list is new enough to
-// have them, by those on their way to being shown: Offer(), HandOver() and Vote().
+// A pin is held by SetPins(), the exemplars shown, as of a moment ago; and, until such a list is new enough
+// to have them, by those on their way to being shown: Offer(), HandOver() and Vote().
 //
 // There is no index: a trace is found by looking through the item directories, 24 bytes an item, which takes
 // about a millisecond for 64 MiB and is done off the shard's thread, on a snapshot.
@@ -52,8 +52,8 @@ class ChunkStore {
   // A span of this trace was offered as an exemplar: pinned until the next HandOver().
   void Offer(uint64_t trace_lo);
 
-  // What was offered since the last time has been handed over for the page, but only `traces` of it; these are
-  // pinned until a SetPins() that considered `tick`.
+  // What was offered since the last time has been handed over for the page, but only `traces` of it; these
+  // are pinned until a SetPins() that considered `tick`.
   void HandOver(std::span<const uint64_t> traces, uint64_t tick);
 
   // An incoming metric has an exemplar of this trace: pinned until a SetPins() of kVoteTicks after `tick`.
@@ -131,7 +131,7 @@ class ChunkStore {
   uint64_t items_ = 0;
   uint64_t next_order_ = 1;
   uint64_t next_id_ = uint64_t{1} << 63;  // apart from those of the shard's own Chunks
-  uint32_t round_ = 1;  // of the last SetPins(); pins begin with 0
+  uint32_t round_ = 1;                    // of the last SetPins(); pins begin with 0
   bool evicted_ = false;
 };
 

@@ -8,15 +8,19 @@
 
 namespace braid::correlate {
 
-// Votes for traces of which nothing has come yet: a metric may be pushed before the spans that it was measured
-// in. A vote waits until its trace opens, or until its place is needed for newer ones.
+// Votes for traces of which nothing has come yet: a metric may be pushed before the spans that it was
+// measured in. A vote waits until its trace opens, or until its place is needed for newer ones.
 //
 // Thread rule: one shard's thread. Bound: `votes` of 32 bytes each, rounded up to buckets of eight.
 class EarlyVotes {
  public:
   explicit EarlyVotes(size_t votes);
 
-  enum class Added : uint8_t { kNew, kRepeated, kReplaced };  // kReplaced: new, and the oldest of its bucket lost
+  enum class Added : uint8_t {
+    kNew,
+    kRepeated,
+    kReplaced
+  };  // kReplaced: new, and the oldest of its bucket lost
 
   // `hash` is the trace's TraceHash().
   Added Add(uint64_t hash, uint32_t tenant, const TraceId& trace);

@@ -107,9 +107,10 @@ void ReadVotes(const GatewaySnapshot& s, Readings& r) {
     forgotten += core.stats.early_votes_forgotten;
     waiting += core.gauges.early_votes;
   }
-  auto family = r.Counter("braid_votes_total",
-                          "Exemplars of incoming metrics that name a trace, by what of it was there: the trace, "
-                          "its tombstone, nothing yet (early), or an earlier vote.");
+  auto family =
+      r.Counter("braid_votes_total",
+                "Exemplars of incoming metrics that name a trace, by what of it was there: the trace, "
+                "its tombstone, nothing yet (early), or an earlier vote.");
   for (size_t i = 0; i < votes.size(); ++i) {
     family.Add({{"result", correlate::VoteResultName(static_cast<correlate::VoteResult>(i))}}, votes[i]);
   }

@@ -4,8 +4,9 @@
 
 namespace braid::gateway {
 
-PinnedTraces CollectPinnedTraces(const correlate::SeriesOwner& series, const correlate::MetricIngest& ingested,
-                                 const Epoch& epoch, size_t max_per_core) {
+PinnedTraces CollectPinnedTraces(const correlate::SeriesOwner& series,
+                                 const correlate::MetricIngest& ingested, const Epoch& epoch,
+                                 size_t max_per_core) {
   std::vector<correlate::ShownTrace> shown;
   std::vector<uint64_t> merged;
   // In this order: what was merged by then is in the list.

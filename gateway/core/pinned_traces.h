@@ -22,7 +22,8 @@ struct PinnedTraces {
 
 // Looks at every exemplar: some milliseconds for 100,000. Any thread.
 // Bound: `max_per_core` traces of each core.
-PinnedTraces CollectPinnedTraces(const correlate::SeriesOwner& series, const correlate::MetricIngest& ingested,
-                                 const Epoch& epoch, size_t max_per_core);
+PinnedTraces CollectPinnedTraces(const correlate::SeriesOwner& series,
+                                 const correlate::MetricIngest& ingested, const Epoch& epoch,
+                                 size_t max_per_core);
 
 }  // namespace braid::gateway

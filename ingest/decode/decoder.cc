@@ -117,8 +117,8 @@ class Decoder::Impl {
   static void ScopeField(Context* context, uint32_t offset, uint32_t size);
   static uint64_t Note(Context* context, uint32_t shard, uint32_t offset, uint32_t size);
   static void Link(Context* context, const char* begin, const char* end, const Item* item);
-  static void Votes(Context* context, const char* begin, const char* end);
-  void VotesOf(std::string_view data, uint32_t member);
+  static void Votes(Context* context, const char* begin, const char* end, uint64_t series);
+  void VotesOf(std::string_view data, uint32_t member, uint64_t series);
 
   void Finish(Submission* submission);
 
@@ -199,7 +199,7 @@ void Decoder::Impl::Link(Context* context, const char* begin, const char* end, c
 
 // opentelemetry-proto metrics.proto Metric: the last member of the oneof counts, and merges if it comes in
 // pieces. The metric has been walked.
-void Decoder::Impl::Votes(Context* context, const char* begin, const char* end) {
+void Decoder::Impl::Votes(Context* context, const char* begin, const char* end, uint64_t series) {
   const std::string_view metric(begin, static_cast<size_t>(end - begin));
   uint32_t member = 0;
   const char* first = begin;  // of the last run of one member
@@ -213,12 +213,12 @@ void Decoder::Impl::Votes(Context* context, const char* begin, const char* end) 
     first = c.field().begin;
   }
   for (wire::Cursor c(metric.substr(static_cast<size_t>(first - begin))); c.Next();) {
-    if (is_data(c.field())) Of(context)->VotesOf(c.field().bytes, member);
+    if (is_data(c.field())) Of(context)->VotesOf(c.field().bytes, member, series);
   }
 }
 
 // The exemplars of a Gauge, Sum, Histogram or ExponentialHistogram; a Summary has none.
-void Decoder::Impl::VotesOf(std::string_view data, uint32_t member) {
+void Decoder::Impl::VotesOf(std::string_view data, uint32_t member, uint64_t series) {
   constexpr uint32_t kPoints = 1, kTraceId = 5;
   const uint32_t exemplars = member <= 7 ? 5 : member == 9 ? 8 : member == 10 ? 11 : 0;
   if (exemplars == 0) return;
@@ -232,11 +232,11 @@ void Decoder::Impl::VotesOf(std::string_view data, uint32_t member) {
         if (f.number != kTraceId || f.type != wire::Type::kBytes) continue;
         vote = {};
         if (f.bytes.size() == 16)
-          vote = {LoadBigEndian64(f.bytes.data()), LoadBigEndian64(f.bytes.data() + 8)};
+          vote = {LoadBigEndian64(f.bytes.data()), LoadBigEndian64(f.bytes.data() + 8), series};
       }
       if ((vote.trace_hi | vote.trace_lo) == 0) continue;
       auto& votes = votes_[ShardOf(epoch_, TraceHash(epoch_, context_.tenant, vote.trace_lo))];
-      // The same measurement is often the exemplar of several series of one scope.
+      // The same measurement is often the exemplar of several points of a metric.
       if (votes.empty() || votes.back() != vote) votes.push_back(vote);
     }
   }

@@ -1306,7 +1306,8 @@ BRAID_INLINE bool VisitMetric(Context* context, Bytes field, uint32_t offset, By
   item->group = context->group;
   item->flags = 0;
   if (context->exemplar_trace && context->votes != nullptr) {
-    context->votes(context, reinterpret_cast<const char*>(p), reinterpret_cast<const char*>(end));
+    context->votes(context, reinterpret_cast<const char*>(p), reinterpret_cast<const char*>(end),
+                   item->series);
   }
   context->shards[context->home_shard].count += points;
   context->scope_accepted += points;

@@ -48,8 +48,8 @@ class VotesTest : public testing::Test {
 };
 
 // Scenario: the metric comes while the trace is open; and again, in other requests.
-// Guarantees: the trace has the bit, the first vote counts as such and the others as repeated, the store hears
-// of each, the account balances.
+// Guarantees: the trace has the bit, the first vote counts as such and the others as repeated, the store
+// hears of each, the account balances.
 TEST_F(VotesTest, AVoteMarksItsTrace) {
   harness_.SendSpans("shop", {{.trace = kTrace, .span = 1}, {.trace = {5, 5}, .span = 1}});
   EXPECT_FALSE(Voted(kTrace));
@@ -92,7 +92,8 @@ TEST_F(VotesTest, TombstonesKeepVotes) {
   Vote(kTrace);
   // Both get old, and their slots are needed.
   harness_.Pass(130'000);
-  for (uint64_t i = 0; harness_.shard().Collect(kTrace).known || harness_.shard().Collect({5, 5}).known; ++i) {
+  for (uint64_t i = 0; harness_.shard().Collect(kTrace).known || harness_.shard().Collect({5, 5}).known;
+       ++i) {
     ASSERT_LT(i, 20'000u);
     harness_.SendSpans("shop", {{.trace = {9, 1000 + i}, .span = 1}});
   }
@@ -139,6 +140,13 @@ TEST_F(VotesTest, VotesReachTheShardOfTheirTrace) {
     points += harness.out(i).metric_points;
   }
   EXPECT_EQ(points, 4u);
+  // Another metric with the same exemplars is no repetition, on no shard.
+  harness.Send(Signal::kMetrics,
+               Request("shop", {MetricWith(9, {{3, 1}, {3, 2}, {3, 3}, {3, 4}}, "another")}));
+  uint64_t repeated = 0;
+  for (size_t i = 0; i < 3; ++i)
+    repeated += harness.shard(i).stats().votes[static_cast<size_t>(VoteResult::kRepeated)];
+  EXPECT_EQ(repeated, 4u);
   harness.ExpectBalanced();
 }
 

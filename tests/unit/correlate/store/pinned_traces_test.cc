@@ -51,7 +51,8 @@ class PinnedTracesTest : public testing::Test {
     for (const auto& [resource, scopes] : grouped) {
       const size_t resource_at = w.Begin(1);
       const std::string header = Named(1, "resource " + std::to_string(resource));
-      const ByteRange resource_range{static_cast<uint32_t>(bytes.size()), static_cast<uint32_t>(header.size())};
+      const ByteRange resource_range{static_cast<uint32_t>(bytes.size()),
+                                     static_cast<uint32_t>(header.size())};
       bytes += header;
       for (const auto& [scope, items] : scopes) {
         const size_t scope_at = w.Begin(2);
@@ -142,12 +143,14 @@ class PinnedTracesTest : public testing::Test {
   SlabPool slabs_{{}};
 };
 
-// Scenario: spans and logs of two traces, of several resources and scopes, leave; one of the traces is pinned.
-// Guarantees: all items of that one stay, with their bytes, resource and scope, in valid requests; nothing else.
+// Scenario: spans and logs of two traces, of several resources and scopes, leave; one of the traces is
+// pinned. Guarantees: all items of that one stay, with their bytes, resource and scope, in valid requests;
+// nothing else.
 TEST_F(PinnedTracesTest, APinnedTraceOutlivesItsChunks) {
   ChunkStore store(64 << 10, slabs_);
   store.SetPins(std::vector<uint64_t>{7}, 1);
-  store.Add(Make(1, Signal::kTraces, {{7, "s1", 0, 0}, {8, "other", 0, 0}, {7, "s2", 1, 0}, {7, "s3", 1, 1}}));
+  store.Add(
+      Make(1, Signal::kTraces, {{7, "s1", 0, 0}, {8, "other", 0, 0}, {7, "s2", 1, 0}, {7, "s3", 1, 1}}));
   store.Add(Make(2, Signal::kLogs, {{7, "l1", 0, 0}, {8, "other", 2, 0}, {0, "plain", 0, 0}}));
   store.Add(Make(3, Signal::kTraces, {{7, "s4", 1, 1}, {9, "other", 1, 1}}));
   for (uint64_t tick = 4; tick < 40; ++tick) store.Add(Big(tick, 100 + tick, 4000));
@@ -357,7 +360,8 @@ TEST_F(PinnedTracesTest, RandomHistories) {
         Spec spec;
         spec.trace = random() % 12 == 0 ? fixed : random() % 41;
         // (Of the fixed one little, so that there is always room.)
-        spec.item = std::to_string(++next) + ":" + std::string(spec.trace == fixed ? 10 : random() % 700, 'x');
+        spec.item =
+            std::to_string(++next) + ":" + std::string(spec.trace == fixed ? 10 : random() % 700, 'x');
         spec.resource = static_cast<int>(random() % 3);
         spec.scope = static_cast<int>(random() % 2);
         if (spec.trace == fixed) ++of_fixed;
