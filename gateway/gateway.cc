@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "gateway/api/api.h"
+#include "gateway/core/pinned_traces.h"
 #include "gateway/derive_config.h"
 #include "gateway/filter_config.h"
 #include "gateway/sink_config.h"
@@ -47,6 +48,9 @@ constexpr double kStoreGivesWay = 0.80;
 constexpr std::chrono::milliseconds kLongestAnswerDelay{1'000};
 // The core whose lanes get the metrics that are pushed: one, so that the samples of a series stay in order.
 constexpr size_t kPushCore = 0;
+
+// How often the stores are told which traces exemplars point to; less often where looking takes long.
+constexpr std::chrono::milliseconds kPinInterval{1'000};
 
 // Whether a sink gets what the shards finish; remote write gets only what is pushed.
 bool FedByShards(const exporters::SinkShared& sink) {
@@ -213,7 +217,7 @@ Status Gateway::Start() {
   for (size_t i = 0; i < core_count_; ++i) {
     decoders_.push_back(std::make_unique<ingest::Decoder>(
         epoch_, *batches_, *slices_, *slabs_, filter_,
-        ingest::Decoder::Options{.watch = watch, .links = config_.metrics.graph.enabled}));
+        ingest::Decoder::Options{.watch = watch, .links = config_.metrics.graph.enabled, .votes = true}));
   }
   std::vector<ingest::Decoder*> decoders;
   decoders.reserve(decoders_.size());
@@ -238,6 +242,8 @@ Status Gateway::Start() {
   api_ = std::make_unique<Api>(*this);
   MakePush();
 
+  unpinned_traces_.resize(core_count_);
+  boost::asio::post(background_, [this] { PinExemplars(); });
   background_thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "braid-series");  // (a name has at most 15 characters)
     background_.run();
@@ -305,6 +311,32 @@ void Gateway::MakePush() {
   };
   push_ = std::make_unique<MetricPush>(background_, std::move(options), std::move(targets), *slabs_);
   push_->Start();
+}
+
+// Tells each store which traces exemplars point to, and learns which of them it does not have. On the
+// background thread; at most a tenth of its time.
+void Gateway::PinExemplars() {
+  const auto began = steady_clock::now();
+  if (pins_under_way_ == 0) {
+    PinnedTraces pinned =
+        CollectPinnedTraces(*series_, *ingested_, epoch_, cores_.front()->store().max_pins());
+    for (size_t i = 0; i < cores_.size(); ++i) {
+      Core* core = cores_[i].get();
+      ++pins_under_way_;
+      core->Post([this, core, i, list = std::make_shared<PinnedTraces::OfCore>(std::move(pinned.cores[i]))] {
+        core->store().SetPins(list->traces, list->merged_tick);
+        boost::asio::post(background_, [this, i, list, chunks = core->store().Snapshot()] {
+          --pins_under_way_;
+          unpinned_traces_[i] = list->left_out + correlate::CountAbsent(chunks, list->traces);
+        });
+      });
+    }
+  }
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - began);
+  pin_timer_.expires_after(std::max(kPinInterval, took * 10));
+  pin_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) PinExemplars();
+  });
 }
 
 Status Gateway::StartListeners() {
@@ -565,6 +597,7 @@ void Gateway::Snapshot(Thread thread, std::function<void(std::shared_ptr<const G
         s.ingress = sequencer_->Account();
         s.series = series_->stats();
         s.ingested = ingested_->stats();
+        for (const uint64_t traces : unpinned_traces_) s.unpinned_traces += traces;
         if (grpc_) s.listeners.emplace_back("otlp_grpc", grpc_->stats());
         if (http_) s.listeners.emplace_back("otlp_http", http_->stats());
         if (remote_write_) s.listeners.emplace_back("remote_write", remote_write_->stats());

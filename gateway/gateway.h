@@ -79,6 +79,7 @@ class Gateway : public Backend {
   Status MakeSinks();
   Status StartListeners();
   void MakePush();
+  void PinExemplars();
   void OnControlTick();
   void Govern();
   void OnLoadTimer();
@@ -106,6 +107,11 @@ class Gateway : public Backend {
   boost::asio::io_context queries_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> queries_work_;
   std::thread queries_thread_;
+
+  // Background thread only.
+  boost::asio::steady_timer pin_timer_{background_};
+  size_t pins_under_way_ = 0;              // cores that have not taken the last list yet
+  std::vector<uint64_t> unpinned_traces_;  // by core
   boost::asio::io_context control_{1};
 
   std::vector<std::unique_ptr<Core>> cores_;

@@ -783,6 +783,29 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
   }
 }
 
+void MetricIngest::ShownTraces(std::vector<ShownTrace>* out) const {
+  constexpr size_t kAtOnce = 1024;  // series under one lock
+  for (size_t id = 0;;) {
+    MutexLock lock(mutex_);
+    const size_t end = std::min(id + kAtOnce, state_->series.size());
+    if (id >= end) return;
+    for (; id < end; ++id) {
+      const Series& one = state_->series[id];
+      if (!one.live) continue;
+      const auto add = [&](const KeptExemplarPtr& exemplar) {
+        if (exemplar && exemplar->trace.lo != 0) out->push_back({exemplar->trace.lo, one.tick});
+      };
+      add(one.point.exemplar);
+      if (one.point.buckets) {
+        for (const KeptExemplarPtr& exemplar : one.point.buckets->exemplars) add(exemplar);
+      }
+      if (one.point.native) {
+        for (const Native::Slot& slot : one.point.native->exemplars) add(slot.exemplar);
+      }
+    }
+  }
+}
+
 MetricIngest::Stats MetricIngest::stats() const {
   MutexLock lock(mutex_);
   return state_->stats;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "correlate/derive/shown_trace.h"
 #include "correlate/model/batch.h"
 #include "correlate/model/exposition.h"
 
@@ -107,6 +108,9 @@ class MetricIngest {
 
   // The ingested families. The caller checks Selection::ingested.
   void Write(ExpositionWriter& writer) const;
+
+  // Appends the trace of every exemplar that Write() would show; a trace may come several times.
+  void ShownTraces(std::vector<ShownTrace>* out) const;
 
   Stats stats() const;
 

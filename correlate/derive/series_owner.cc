@@ -58,6 +58,14 @@ void SeriesOwner::Write(ExpositionWriter& writer) const {
   state_->Write(writer);
 }
 
+void SeriesOwner::ShownTraces(std::vector<ShownTrace>* out, std::vector<uint64_t>* merged) const {
+  MutexLock lock(mutex_);
+  for (const SeriesDelta::Slot& slot : state_->exemplars) {
+    if (slot.exemplar.trace.lo != 0) out->push_back({slot.exemplar.trace.lo, slot.tick});
+  }
+  *merged = state_->merged_tick;
+}
+
 SeriesOwner::Stats SeriesOwner::stats() const {
   MutexLock lock(stats_mutex_);
   return stats_;

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "correlate/derive/derive_options.h"
 #include "correlate/derive/series_delta.h"
+#include "correlate/derive/shown_trace.h"
 #include "correlate/model/exposition.h"
 
 namespace braid::correlate {
@@ -119,6 +120,10 @@ class SeriesOwner {
 
   // The derived families. The caller checks Selection::derived.
   void Write(ExpositionWriter& writer) const;
+
+  // Appends the trace of every exemplar that Write() would show; a trace may come several times. `merged` is
+  // set to the tick of each shard's last delta that was merged.
+  void ShownTraces(std::vector<ShownTrace>* out, std::vector<uint64_t>* merged) const;
 
   // As of the last merge: it does not wait for a page that is being written.
   Stats stats() const;

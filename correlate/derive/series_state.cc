@@ -43,7 +43,8 @@ SeriesState::SeriesState(const SeriesOwner::Options& o, const DeriveOptions& d)
       admission(o.max_series),
       targets(o.shards),
       waiting(o.shards),
-      handed_over(o.shards) {}
+      handed_over(o.shards),
+      merged_tick(o.shards) {}
 
 uint64_t SeriesState::WallOf(uint64_t tick) const {
   return anchored ? anchor_ns + (tick - anchor_tick) * kTickMs * 1'000'000 : 0;
@@ -68,6 +69,7 @@ void SeriesState::MergeReady(bool all, std::vector<SeriesDeltaPtr>* done) {
     }
     if (!complete && !crowded && !all) return;
     MergeOne(*waiting[first].front(), static_cast<uint32_t>(first));
+    merged_tick[first] = tick;
     done->push_back(std::move(waiting[first].front()));
     waiting[first].pop_front();
     Advance(std::max(tick, last_tick));
@@ -274,6 +276,7 @@ void SeriesState::Remove(uint32_t id) {
   Series& gone = series[id];
   for (uint32_t at = gone.exemplars; at != 0;) {
     const uint32_t next = exemplars[at - 1].next;
+    exemplars[at - 1].exemplar = {};  // not shown any more
     exemplars[at - 1].next = free_exemplars;
     free_exemplars = at;
     --exemplars_used;

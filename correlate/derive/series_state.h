@@ -146,6 +146,7 @@ class SeriesState {
 
   std::vector<std::deque<SeriesDeltaPtr>> waiting;
   std::vector<uint64_t> handed_over;  // tick of each shard's last delta
+  std::vector<uint64_t> merged_tick;  // of each shard's last delta that was merged
   uint64_t last_tick = 0;
   uint64_t swept = 0;
   int trims_left = 0;  // of memory that a burst left in the allocator

@@ -90,6 +90,7 @@ void SlicePool::GiveBack(Slice* slice) {
   slice->items.clear();
   slice->notes.clear();
   slice->links.clear();
+  slice->votes.clear();
   slice->count = 0;
   {
     MutexLock lock(mutex_);

@@ -163,6 +163,15 @@ struct LinkItem {
   uint16_t flags = 0;
 };
 
+// A trace that an exemplar of an incoming metric points to, cut out so that its own shard hears of it.
+struct VoteItem {
+  uint64_t trace_hi = 0;
+  uint64_t trace_lo = 0;
+  uint64_t metric = 0;  // Item::series of the metric, so that the Slice's digest tells requests apart
+
+  friend bool operator==(const VoteItem&, const VoteItem&) = default;
+};
+
 // One shard's Items of one Batch, in wire order.
 // Thread rule: one owner at a time: decoder, inbox, shard. Lives until the fold has read it.
 struct Slice {
@@ -172,6 +181,9 @@ struct Slice {
 
   // Links into this shard's traces, from spans of whatever shard. Not counted by the account.
   std::vector<LinkItem> links;
+
+  // Exemplars of a request of metrics that point to this shard's traces. Not counted by the account.
+  std::vector<VoteItem> votes;
 
   // Messages of ERROR and FATAL logs (the first <= 256 bytes of a string body, or exception.message), by
   // Item::parent - 1.

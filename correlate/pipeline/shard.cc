@@ -78,6 +78,16 @@ std::string_view TriggerName(Trigger trigger) {
   return "";
 }
 
+std::string_view VoteResultName(VoteResult result) {
+  switch (result) {
+    case VoteResult::kMarked: return "marked";
+    case VoteResult::kTombstone: return "tombstone";
+    case VoteResult::kEarly: return "early";
+    case VoteResult::kRepeated: return "repeated";
+  }
+  return "";
+}
+
 Shard::Shard(const Options& options, SlabPool& slabs, BatchPool& batches, ShardOutput& output)
     : options_(options),
       slabs_(slabs),
@@ -88,6 +98,7 @@ Shard::Shard(const Options& options, SlabPool& slabs, BatchPool& batches, ShardO
       graph_(options.graph, window_, series_),
       builder_(options.chunks, slabs, series_),
       digests_(options.digests),
+      early_votes_(options.early_votes),
       held_logs_(options.logs_wait_for_verdict ? options.decision_max_ticks : options.log_hold_ticks),
       ledger_(options.sink_takes.size()),
       times_(options.derive->self_time ? std::max<size_t>(options.window.capacity / 8, 64) : 1) {}
@@ -284,6 +295,11 @@ uint32_t Shard::SlotFor(uint64_t trace_hash, uint32_t known, uint32_t tenant, co
   } else {
     ++open_traces_;
     opened_.push_back({at, tick_, static_cast<uint32_t>(trace.lo)});
+  }
+  slot.voted = remembered.voted;
+  if (early_votes_.Take(trace_hash, tenant, trace)) {
+    slot.voted = true;
+    ++stats_.early_votes_met;
   }
   return at;
 }
@@ -562,8 +578,31 @@ void Shard::FoldMetrics(SlicePtr slice, uint32_t batch_slot) {
     kept.count = static_cast<uint32_t>(item.span);
     Keep(Signal::kMetrics, kept, batch.ItemBytes(item.offset).size());
   }
+  for (const VoteItem& vote : slice->votes) FoldVote(vote, batch.tenant);
   stats_.metrics += slice->count;
-  output_.OnMetrics(std::move(slice));
+  if (!slice->items.empty()) output_.OnMetrics(std::move(slice));
+}
+
+// An exemplar of an incoming metric points to a trace of this shard.
+void Shard::FoldVote(const VoteItem& vote, uint32_t tenant) {
+  const TraceId trace{vote.trace_hi, vote.trace_lo};
+  const uint64_t hash = TraceHash(options_.epoch, tenant, trace.lo);
+  TraceTable& traces = window_.traces();
+  VoteResult result = VoteResult::kRepeated;
+  if (const uint32_t at = traces.Find(hash, tenant, trace); at != TraceTable::kNone) {
+    if (!std::exchange(traces[at].voted, true)) result = VoteResult::kMarked;
+  } else if (Tombstone* stone = traces.FindTombstone(hash, tenant, trace); stone != nullptr) {
+    if (!stone->voted) result = VoteResult::kTombstone;
+    stone->voted = true;
+  } else {
+    switch (early_votes_.Add(hash, tenant, trace)) {
+      case EarlyVotes::Added::kRepeated: break;
+      case EarlyVotes::Added::kReplaced: ++stats_.early_votes_forgotten; [[fallthrough]];
+      case EarlyVotes::Added::kNew: result = VoteResult::kEarly; break;
+    }
+  }
+  ++stats_.votes[static_cast<size_t>(result)];
+  output_.OnExemplar(trace.lo, ShardOutput::ExemplarOf::kMetric);
 }
 
 LogStamp Shard::StampFor(const TraceSlot& slot, const Record* span, UnjoinedReason reason) const {
@@ -627,6 +666,7 @@ void Shard::OfferExemplar(const Record& record, const TraceSlot& slot) {
   exemplar.span = record.span;
   exemplar.failing = slot.error;
   series_.Offer(record.series, exemplar);
+  output_.OnExemplar(slot.trace_lo, ShardOutput::ExemplarOf::kSpan);
 }
 
 void Shard::Decide(uint32_t at, Trigger trigger) {
@@ -856,10 +896,15 @@ void Shard::OnTick(uint32_t tick) {
     const TraceTable& traces = window_.traces();
     const uint64_t hash = TraceHash(options_.epoch, tenant, trace.lo);
     const uint32_t at = traces.Find(hash, tenant, trace);
-    if (at != TraceTable::kNone) return traces[at].verdict;
-    const Tombstone* stone = traces.FindTombstone(hash, tenant, trace);
+    Verdict verdict = Verdict::kDrop;
+    if (at != TraceTable::kNone) {
+      verdict = traces[at].verdict;
+    } else if (const Tombstone* stone = traces.FindTombstone(hash, tenant, trace); stone != nullptr) {
+      verdict = stone->verdict;
+    }
     // A linking span's trace may be another shard's; what nobody here knows will never be decided here.
-    return stone != nullptr ? stone->verdict : Verdict::kDrop;
+    if (verdict == Verdict::kKeep) output_.OnExemplar(trace.lo, ShardOutput::ExemplarOf::kSpan);
+    return verdict;
   });
   for (const Signal signal : {Signal::kTraces, Signal::kLogs, Signal::kMetrics}) {
     const KeepList& list = keep(signal);
@@ -920,18 +965,24 @@ ShardGauges Shard::gauges() {
   g.graph_waiting = graph_.waiting();
   g.graph_callers = graph_.callers();
   g.graph_bytes = graph_.bytes();
+  g.early_votes = early_votes_.waiting();
   return g;
 }
 
 TraceItems Shard::Collect(const TraceId& trace) const {
   TraceItems out;
   const TraceTable& traces = window_.traces();
-  const uint32_t at = traces.Find(TraceHash(options_.epoch, 0, trace.lo), 0, trace);
-  if (at != TraceTable::kNone) {
+  const uint64_t hash = TraceHash(options_.epoch, 0, trace.lo);
+  const uint32_t at = traces.Find(hash, 0, trace);
+  if (at == TraceTable::kNone) {
+    const Tombstone* stone = traces.FindTombstone(hash, 0, trace);
+    out.voted = (stone != nullptr && stone->voted) || early_votes_.Has(hash, 0, trace);
+  } else {
     const TraceSlot& slot = traces[at];
     out.known = true;
     out.verdict = slot.verdict;
     out.error = slot.error;
+    out.voted = slot.voted;
     out.spans = slot.spans;
     out.logs = slot.logs;
     for (Ordinal o = slot.head; window_.Alive(o); o = window_[o].prev_in_trace) {
@@ -981,8 +1032,8 @@ uint64_t Shard::Digest() const {
     mix(static_cast<uint64_t>(slot.head) << 32 | slot.opened_tick);
     mix(static_cast<uint64_t>(slot.spans) << 32 | slot.logs);
     mix(static_cast<uint64_t>(slot.pending_bytes) << 32 | slot.root_series);
-    mix(static_cast<uint64_t>(slot.verdict) << 2 | static_cast<uint64_t>(slot.error) << 1 |
-        (slot.rooted ? 1 : 0));
+    mix(static_cast<uint64_t>(slot.voted) << 8 | static_cast<uint64_t>(slot.verdict) << 2 |
+        static_cast<uint64_t>(slot.error) << 1 | (slot.rooted ? 1 : 0));
   }
   mix(pending_bytes_);
   mix(held_logs_.bytes());
@@ -991,9 +1042,11 @@ uint64_t Shard::Digest() const {
   for (const uint64_t word :
        {stats_.spans, stats_.duplicate_spans, stats_.logs, stats_.metrics, stats_.late_spans,
         stats_.logs_joined_at_once, stats_.logs_joined_waiting, stats_.join_wait_ticks, stats_.chunks,
-        graph_.stats().edges, graph_.stats().virtual_edges, stats_.self_time_traces}) {
+        graph_.stats().edges, graph_.stats().virtual_edges, stats_.self_time_traces, stats_.early_votes_met,
+        stats_.early_votes_forgotten, early_votes_.waiting()}) {
     mix(word);
   }
+  for (const uint64_t votes : stats_.votes) mix(votes);
   for (const auto& sink : ledger_) {
     for (const LedgerEntry& entry : sink) {
       mix(entry.accepted);

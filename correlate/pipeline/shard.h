@@ -18,6 +18,7 @@
 #include "correlate/pipeline/digest_set.h"
 #include "correlate/pipeline/self_time.h"
 #include "correlate/pipeline/service_graph.h"
+#include "correlate/window/early_votes.h"
 #include "correlate/window/hold_queue.h"
 #include "correlate/window/window.h"
 
@@ -37,12 +38,27 @@ class ShardOutput {
 
   // Metrics that arrived, in order, for re-exposition. Its items have been counted already.
   virtual void OnMetrics(SlicePtr slice) = 0;
+
+  // An exemplar is about to point to this trace: a span of it was offered, which OnSeries() will tell, or
+  // not; or an incoming metric names it.
+  enum class ExemplarOf : uint8_t { kSpan, kMetric };
+  virtual void OnExemplar(uint64_t /*trace_lo*/, ExemplarOf) {}
 };
 
 // Why a trace was decided.
 enum class Trigger : uint8_t { kRoot, kTimeout, kPressure, kBudget, kEvicted, kShutdown, kImmediate };
 constexpr int kTriggers = 7;
 std::string_view TriggerName(Trigger trigger);
+
+// What a vote met: the exemplar of an incoming metric asks that its trace be kept.
+enum class VoteResult : uint8_t {
+  kMarked,     // the trace, which has the bit from now on
+  kTombstone,  // what is left of it
+  kEarly,      // nothing yet: remembered until its trace opens
+  kRepeated,   // an earlier vote
+};
+constexpr int kVoteResults = 4;
+std::string_view VoteResultName(VoteResult result);
 
 // Counters of one shard since it began. Plain integers of its thread; copied for a snapshot.
 struct ShardStats {
@@ -69,6 +85,9 @@ struct ShardStats {
   uint64_t self_time_traces = 0;      // complete ones
   uint64_t self_time_incomplete = 0;  // traces with a span missing, or its times
   uint64_t chunks = 0;
+  std::array<uint64_t, kVoteResults> votes{};
+  uint64_t early_votes_met = 0;        // their trace opened
+  uint64_t early_votes_forgotten = 0;  // gave way to newer ones
 };
 
 // Gauges of one shard, computed when asked for.
@@ -88,6 +107,7 @@ struct ShardGauges {
   uint64_t graph_waiting = 0;  // spans whose parent has not come
   uint64_t graph_callers = 0;
   uint64_t graph_bytes = 0;
+  uint64_t early_votes = 0;  // waiting
 };
 
 // A trace as far as one shard still holds its payload: everything that is not in a Chunk yet.
@@ -104,6 +124,7 @@ struct TraceItems {
   bool known = false;  // the window has a slot for it
   Verdict verdict = Verdict::kUndecided;
   bool error = false;
+  bool voted = false;  // also where only a tombstone or an early vote is left
   uint32_t spans = 0;
   uint32_t logs = 0;
 };
@@ -117,7 +138,8 @@ struct TraceItems {
 //
 // Thread rule: everything on one thread at a time. Lifetime: the pools and the output outlive it.
 // Bounds: window and index by Options::window, held payload by max_pending_bytes (beyond it the oldest traces
-// are decided and the oldest logs leave unjoined, counted), notes by max_note_bytes, digests by `digests`.
+// are decided and the oldest logs leave unjoined, counted), notes by max_note_bytes, digests by `digests`,
+// votes for traces to come by `early_votes` (the oldest are forgotten, counted).
 class Shard {
  public:
   // The account's line for what stays inside: spans and logs in the store, metrics on /metrics.
@@ -142,6 +164,7 @@ class Shard {
     uint64_t max_pending_bytes = 64u << 20;
     size_t max_note_bytes = 4u << 20;
     size_t digests = 1 << 16;
+    size_t early_votes = 1 << 12;  // 32 bytes each
 
     bool logs_wait_for_verdict = false;  // else: for their span
     bool spans_wait = true;              // for the verdict; else they leave unstamped at once
@@ -198,6 +221,7 @@ class Shard {
   void FoldSpans(const Slice& slice, uint32_t batch_slot);
   void FoldLogs(const Slice& slice, uint32_t batch_slot);
   void FoldMetrics(SlicePtr slice, uint32_t batch_slot);
+  void FoldVote(const VoteItem& vote, uint32_t tenant);
   // What the fold's lookahead finds out of an item before its turn.
   struct Ahead {
     uint64_t trace_hash = 0;
@@ -256,6 +280,7 @@ class Shard {
   ChunkBuilder builder_;
   BatchTable batches_;
   DigestSet digests_;
+  EarlyVotes early_votes_;
   HoldQueue held_logs_;
   RingQueue<Opened> opened_;  // undecided traces by first item
   size_t warm_opened_ = 0;    // entries at the front of opened_ that Warm() brought

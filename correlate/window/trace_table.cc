@@ -66,6 +66,7 @@ void TraceTable::Bury(const TraceSlot& slot, uint32_t tick) {
   stone.tenant = slot.tenant;
   stone.verdict = slot.verdict;
   stone.error = slot.error;
+  stone.voted = slot.voted;
   stone.high = High(slot.trace_hi);
 }
 

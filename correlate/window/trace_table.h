@@ -5,6 +5,7 @@
 #endif
 
 #include <cstdint>
+#include <utility>
 
 #include "base/ids.h"
 #include "base/prefetch.h"
@@ -33,7 +34,8 @@ struct TraceSlot {
   bool rooted = false;      // a local root was seen, the settle time runs
   bool true_root = false;   // root_series is of a span without a parent
   bool short_form = false;  // some item carried only the low half of the ID
-  uint8_t reserved[3] = {};
+  bool voted = false;       // an exemplar of an incoming metric points to it
+  uint8_t reserved[2] = {};
   uint32_t waiting_logs = 0;  // that the hold queue has
 
   TraceId trace() const { return {trace_hi, trace_lo}; }
@@ -46,7 +48,8 @@ struct Tombstone {
   uint32_t root_series = 0;
   uint32_t tenant = 0;
   Verdict verdict = Verdict::kUndecided;
-  bool error = false;
+  bool error : 1 = false;
+  bool voted : 1 = false;
   uint16_t high = 0;  // of the ID's high half, hashed; 0: it was not known
 };
 static_assert(sizeof(Tombstone) == 16);
@@ -95,6 +98,10 @@ class TraceTable {
 
   // The tombstone of a trace, or null.
   const Tombstone* FindTombstone(uint64_t hash, uint32_t tenant, const TraceId& trace) const;
+
+  Tombstone* FindTombstone(uint64_t hash, uint32_t tenant, const TraceId& trace) {
+    return const_cast<Tombstone*>(std::as_const(*this).FindTombstone(hash, tenant, trace));
+  }
 
   // Remembers a trace whose slot is about to be reused.
   void Bury(const TraceSlot& slot, uint32_t tick);

@@ -48,6 +48,7 @@ struct GatewaySnapshot {
   std::vector<std::array<LedgerEntry, kSignals>> ledger;  // summed over the cores
   correlate::SeriesOwner::Stats series;
   correlate::MetricIngest::Stats ingested;
+  uint64_t unpinned_traces = 0;  // that shown exemplars point to and the store does not have
   std::vector<std::pair<std::string, ingest::HttpStats>> listeners;
   ingest::OtlpReceiver::Stats receiver;
   std::optional<ingest::RemoteWriteReceiver::Stats> remote_write;  // where it listens

@@ -98,6 +98,29 @@ void ReadCorrelation(const GatewaySnapshot& s, Readings& r) {
   r.Counter("braid_chunks_total", "Chunks of finished telemetry.").Add({}, sum.chunks);
 }
 
+void ReadVotes(const GatewaySnapshot& s, Readings& r) {
+  std::array<uint64_t, correlate::kVoteResults> votes{};
+  uint64_t met = 0, forgotten = 0, waiting = 0;
+  for (const CoreSnapshot& core : s.cores) {
+    for (size_t i = 0; i < votes.size(); ++i) votes[i] += core.stats.votes[i];
+    met += core.stats.early_votes_met;
+    forgotten += core.stats.early_votes_forgotten;
+    waiting += core.gauges.early_votes;
+  }
+  auto family =
+      r.Counter("braid_votes_total",
+                "Exemplars of incoming metrics that name a trace, by what of it was there: the trace, "
+                "its tombstone, nothing yet (early), or an earlier vote.");
+  for (size_t i = 0; i < votes.size(); ++i) {
+    family.Add({{"result", correlate::VoteResultName(static_cast<correlate::VoteResult>(i))}}, votes[i]);
+  }
+  auto early = r.Counter("braid_votes_early_total",
+                         "Early votes that their trace came for, or that gave way to newer ones.");
+  early.Add({{"result", "met"}}, met);
+  early.Add({{"result", "forgotten"}}, forgotten);
+  r.Gauge("braid_votes_early_waiting", "Early votes whose trace has not come.").Add({}, waiting);
+}
+
 void ReadMemory(const GatewaySnapshot& s, Readings& r) {
   r.Gauge("braid_memory_budget_bytes", "The configured budget.")
       .Add({}, static_cast<uint64_t>(s.memory_budget));
@@ -125,6 +148,26 @@ void ReadStore(const GatewaySnapshot& s, Readings& r) {
   }
   r.Gauge("braid_store_bytes", "Finished telemetry kept for queries.").Add({}, bytes);
   r.Gauge("braid_store_items", "Spans and logs kept for queries.").Add({}, items);
+  correlate::ChunkStore::PinStats pins;
+  for (const CoreSnapshot& core : s.cores) {
+    pins.traces += core.pins.traces;
+    pins.bytes += core.pins.bytes;
+    pins.evicted += core.pins.evicted;
+    pins.refused += core.pins.refused;
+  }
+  r.Gauge("braid_store_pinned_traces",
+          "Traces that exemplars point to and that are kept beyond the horizon; newer ones are not counted.")
+      .Add({}, pins.traces);
+  r.Gauge("braid_store_pinned_bytes", "Of braid_store_bytes, what is kept for them.").Add({}, pins.bytes);
+  r.Gauge("braid_store_unpinned_traces",
+          "Traces that shown exemplars point to and that the store does not have: never sent here, not "
+          "finished yet, or gone. As of a second ago.")
+      .Add({}, s.unpinned_traces);
+  auto lost = r.Counter("braid_store_pins_lost_total",
+                        "Traces of exemplars that were not kept: their share of the store was full, the "
+                        "longest pinned leaving; or there were too many.");
+  lost.Add({{"reason", "bytes"}}, pins.evicted);
+  lost.Add({{"reason", "count"}}, pins.refused);
   r.Gauge("braid_store_horizon_seconds", "A trace that was finished no longer ago than this can be fetched.")
       .Add({}, evicted ? Seconds(s.tick - std::min(oldest, s.tick)) : s.uptime_seconds);
 }
@@ -412,6 +455,7 @@ void ReadGateway(const GatewaySnapshot& snapshot, Readings& readings) {
   ReadWindow(snapshot, readings);
   ReadCorrelation(snapshot, readings);
   ReadGraph(snapshot, readings);
+  ReadVotes(snapshot, readings);
   ReadMemory(snapshot, readings);
   ReadStore(snapshot, readings);
   ReadLanes(snapshot, readings);

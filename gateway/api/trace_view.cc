@@ -371,6 +371,7 @@ std::string RenderTrace(const TraceId& id, const TraceMaterial& material, size_t
   out["state"] = open ? "open" : "decided";
   out["verdict"] = open ? "undecided" : "keep";
   out["error"] = error;
+  out["voted"] = material.open.voted;
   json::array rows;
   for (SpanRow& span : spans) {
     span.object["logs"] = std::move(span.logs);

@@ -14,7 +14,7 @@ Core::Core(const Options& options, SlabPool& slabs, BatchPool& batches, Backgrou
       work_(io_.get_executor()),
       inbox_(options.inbox_records),
       background_(std::move(background)),
-      store_(options.store_bytes),
+      store_(options.store_bytes, slabs),
       shard_(options.shard, slabs, batches, *this) {}
 
 Core::~Core() { Join(); }
@@ -104,9 +104,23 @@ void Core::OnChunk(ChunkPtr chunk) {
   if (chunk->signal != Signal::kMetrics) store_.Add(std::move(chunk));
 }
 
-void Core::OnSeries(correlate::SeriesDeltaPtr delta) { background_.series(std::move(delta), index_); }
+void Core::OnSeries(correlate::SeriesDeltaPtr delta) {
+  handed_over_.clear();
+  for (const correlate::SeriesDelta::Slot& slot : delta->exemplars)
+    handed_over_.push_back(slot.exemplar.trace.lo);
+  store_.HandOver(handed_over_, delta->tick);
+  background_.series(std::move(delta), index_);
+}
 
 void Core::OnMetrics(SlicePtr slice) { background_.metrics(std::move(slice)); }
+
+void Core::OnExemplar(uint64_t trace_lo, ExemplarOf of) {
+  if (of == ExemplarOf::kSpan) {
+    store_.Offer(trace_lo);
+  } else {
+    store_.Vote(trace_lo, shard_.tick());
+  }
+}
 
 CoreSnapshot Core::Snapshot() {
   CoreSnapshot snapshot;
@@ -122,6 +136,7 @@ CoreSnapshot Core::Snapshot() {
   snapshot.store_chunks = store_.chunks();
   snapshot.store_items = store_.items();
   snapshot.store_horizon_tick = store_.horizon_tick();
+  snapshot.pins = store_.pin_stats();
   snapshot.inbox_items_pushed = inbox_.items_pushed();
   snapshot.tick = shard_.tick();
   return snapshot;

@@ -34,6 +34,7 @@ struct CoreSnapshot {
   size_t store_chunks = 0;
   uint64_t store_items = 0;
   uint64_t store_horizon_tick = 0;
+  correlate::ChunkStore::PinStats pins;
   uint64_t inbox_items_pushed = 0;
   uint32_t tick = 0;
   bool lane_full = false;
@@ -107,6 +108,7 @@ class Core : public correlate::ShardOutput {
   void OnChunk(ChunkPtr chunk) override;
   void OnSeries(correlate::SeriesDeltaPtr delta) override;
   void OnMetrics(SlicePtr slice) override;
+  void OnExemplar(uint64_t trace_lo, ExemplarOf of) override;
 
  private:
   // A turn folds what had come when it began, so that reading cannot outrun folding, but no more than this:
@@ -132,6 +134,7 @@ class Core : public correlate::ShardOutput {
   correlate::ChunkStore store_;
   correlate::Shard shard_;
   std::vector<LaneOf> lanes_;
+  std::vector<uint64_t> handed_over_;  // scratch of OnSeries()
   std::atomic<bool> lane_full_{false};
   std::atomic<bool> congested_{false};
   std::thread thread_;

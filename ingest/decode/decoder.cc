@@ -76,6 +76,8 @@ class Decoder::Impl {
     outs_.assign(epoch.shards, {});
     links_.assign(epoch.shards, {});
     scope_links_.assign(epoch.shards, 0);
+    votes_.assign(epoch.shards, {});
+    scope_votes_.assign(epoch.shards, 0);
   }
 
   Result<Submission> Decode(Signal signal, Slab body, uint32_t tenant);
@@ -115,6 +117,8 @@ class Decoder::Impl {
   static void ScopeField(Context* context, uint32_t offset, uint32_t size);
   static uint64_t Note(Context* context, uint32_t shard, uint32_t offset, uint32_t size);
   static void Link(Context* context, const char* begin, const char* end, const Item* item);
+  static void Votes(Context* context, const char* begin, const char* end, uint64_t series);
+  void VotesOf(std::string_view data, uint32_t member, uint64_t series);
 
   void Finish(Submission* submission);
 
@@ -131,6 +135,9 @@ class Decoder::Impl {
   std::vector<visitor::WatchedKey> watch_resource_;
   std::vector<std::vector<LinkItem>> links_;  // by shard
   std::vector<size_t> scope_links_;           // their sizes when the current scope began
+
+  std::vector<std::vector<VoteItem>> votes_;  // as links_
+  std::vector<size_t> scope_votes_;
 
   // Of the request under way.
   Signal signal_ = Signal::kTraces;
@@ -188,6 +195,51 @@ void Decoder::Impl::Link(Context* context, const char* begin, const char* end, c
   link.flags = item->flags;
   const uint32_t shard = ShardOf(context->epoch, TraceHash(context->epoch, context->tenant, link.trace_lo));
   Of(context)->links_[shard].push_back(link);
+}
+
+// opentelemetry-proto metrics.proto Metric: the last member of the oneof counts, and merges if it comes in
+// pieces. The metric has been walked.
+void Decoder::Impl::Votes(Context* context, const char* begin, const char* end, uint64_t series) {
+  const std::string_view metric(begin, static_cast<size_t>(end - begin));
+  uint32_t member = 0;
+  const char* first = begin;  // of the last run of one member
+  const auto is_data = [](const wire::Field& f) {
+    return f.type == wire::Type::kBytes &&
+           (f.number == 5 || f.number == 7 || f.number == 9 || f.number == 10 || f.number == 11);
+  };
+  for (wire::Cursor c(metric); c.Next();) {
+    if (!is_data(c.field()) || c.field().number == member) continue;
+    member = c.field().number;
+    first = c.field().begin;
+  }
+  for (wire::Cursor c(metric.substr(static_cast<size_t>(first - begin))); c.Next();) {
+    if (is_data(c.field())) Of(context)->VotesOf(c.field().bytes, member, series);
+  }
+}
+
+// The exemplars of a Gauge, Sum, Histogram or ExponentialHistogram; a Summary has none.
+void Decoder::Impl::VotesOf(std::string_view data, uint32_t member, uint64_t series) {
+  constexpr uint32_t kPoints = 1, kTraceId = 5;
+  const uint32_t exemplars = member <= 7 ? 5 : member == 9 ? 8 : member == 10 ? 11 : 0;
+  if (exemplars == 0) return;
+  for (wire::Cursor points(data); points.Next();) {
+    if (points.field().number != kPoints || points.field().type != wire::Type::kBytes) continue;
+    for (wire::Cursor fields(points.field().bytes); fields.Next();) {
+      if (fields.field().number != exemplars || fields.field().type != wire::Type::kBytes) continue;
+      VoteItem vote;
+      for (wire::Cursor c(fields.field().bytes); c.Next();) {
+        const wire::Field& f = c.field();
+        if (f.number != kTraceId || f.type != wire::Type::kBytes) continue;
+        vote = {};
+        if (f.bytes.size() == 16)
+          vote = {LoadBigEndian64(f.bytes.data()), LoadBigEndian64(f.bytes.data() + 8), series};
+      }
+      if ((vote.trace_hi | vote.trace_lo) == 0) continue;
+      auto& votes = votes_[ShardOf(epoch_, TraceHash(epoch_, context_.tenant, vote.trace_lo))];
+      // The same measurement is often the exemplar of several points of a metric.
+      if (votes.empty() || votes.back() != vote) votes.push_back(vote);
+    }
+  }
 }
 
 void Decoder::Impl::ScopeField(Context* context, uint32_t offset, uint32_t size) {
@@ -329,7 +381,10 @@ bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end
     out.scope_size = out.size;
     out.scope_count = out.count;
   }
-  for (size_t shard = 0; shard < links_.size(); ++shard) scope_links_[shard] = links_[shard].size();
+  for (size_t shard = 0; shard < links_.size(); ++shard) {
+    scope_links_[shard] = links_[shard].size();
+    scope_votes_[shard] = votes_[shard].size();
+  }
 
   bool walked = false;
   switch (signal_) {
@@ -373,7 +428,10 @@ bool Decoder::Impl::VisitScope(const char* field, const char* p, const char* end
 void Decoder::Impl::RejectScope(RejectReason reason) {
   context_.rejected[static_cast<size_t>(reason)] += context_.scope_accepted;
   context_.scope_items = 0;
-  for (size_t shard = 0; shard < links_.size(); ++shard) links_[shard].resize(scope_links_[shard]);
+  for (size_t shard = 0; shard < links_.size(); ++shard) {
+    links_[shard].resize(scope_links_[shard]);
+    votes_[shard].resize(scope_votes_[shard]);
+  }
   for (size_t shard = 0; shard < outs_.size(); ++shard) {
     ShardOut& out = outs_[shard];
     if (out.size == out.scope_size) continue;
@@ -429,6 +487,7 @@ Result<Submission> Decoder::Impl::Decode(Signal signal, Slab body, uint32_t tena
   context_.valid_utf8 = ValidUtf8;
   context_.threshold = Threshold;
   if (options_.links) context_.link = Link;
+  if (options_.votes) context_.votes = Votes;
   if (options_.watch != nullptr) {
     context_.watch_sizes = options_.watch->sizes();
     context_.watch_buckets = options_.watch->buckets().data();
@@ -438,6 +497,7 @@ Result<Submission> Decoder::Impl::Decode(Signal signal, Slab body, uint32_t tena
     context_.watch_status_message = options_.watch->status_message;
   }
   for (auto& links : links_) links.clear();
+  for (auto& votes : votes_) votes.clear();
 
   if (!VisitRequest()) {
     std::string message = ExplainFraming(signal, batch_->bytes(), options_.recursion_limit);
@@ -470,13 +530,15 @@ void Decoder::Impl::Finish(Submission* submission) {
     SlicePtr& slice = submission->slices[shard];
     const ShardOut& out = outs_[shard];
     const std::vector<LinkItem>& links = links_[shard];
-    if (out.size == 0 && links.empty()) {
+    const std::vector<VoteItem>& votes = votes_[shard];
+    if (out.size == 0 && links.empty() && votes.empty()) {
       slice.reset();
       continue;
     }
     if (slice == nullptr) slice = slices_.Take();
     slice->items.resize(out.size);
     slice->links.assign(links.begin(), links.end());
+    slice->votes.assign(votes.begin(), votes.end());
     slice->count = out.count;
     slice->batch = submission->batch;
     visitor::Digest128 items =
@@ -485,6 +547,11 @@ void Decoder::Impl::Finish(Submission* submission) {
       const visitor::Digest128 more =
           visitor_.digest(links.data(), links.size() * sizeof(LinkItem), secret_.data(), epoch_.seed);
       items = {items.lo + Mix64(more.lo), items.hi + Mix64(more.hi)};
+    }
+    if (!votes.empty()) {
+      const visitor::Digest128 more =
+          visitor_.digest(votes.data(), votes.size() * sizeof(VoteItem), secret_.data(), epoch_.seed);
+      items = {items.lo + Mix64(more.lo + 1), items.hi + Mix64(more.hi + 1)};
     }
     slice->digest = {.lo = Mix64(items.lo ^ Mix64(tables.lo + 1)),
                      .hi = Mix64(items.hi ^ Mix64(tables.hi + 2))};

@@ -59,6 +59,9 @@ class Decoder {
     // Whether the links of server and consumer spans are cut out, into Slice::links of the shards they point
     // to.
     bool links = false;
+
+    // Whether the traces that exemplars of metrics point to are cut out, into Slice::votes of their shards.
+    bool votes = false;
   };
 
   // `filter` may be null.

@@ -69,6 +69,9 @@ struct Context {
   // A span link, if links are wanted: its content, and the Item of the span that has it.
   void (*link)(Context* context, const char* begin, const char* end, const Item* item) = nullptr;
 
+  // A Metric of which some exemplar names a trace, if votes are wanted: its content, and its Item::series.
+  void (*votes)(Context* context, const char* begin, const char* end, uint64_t series) = nullptr;
+
   // The watched attributes. No span key is watched if watch_sizes is 0.
   uint64_t watch_sizes = 0;
   const uint16_t* watch_buckets = nullptr;
@@ -90,6 +93,7 @@ struct Context {
 
   // Found in the current resource, scope or item.
   bool bad_utf8 = false;
+  bool exemplar_trace = false;
   bool too_deep = false;  // why a function returned false; otherwise the framing is broken
 
   // Found in the current scope.

@@ -1068,7 +1068,14 @@ BRAID_NOINLINE bool WalkExemplar(Context* context, Bytes p, Bytes end, int depth
     switch (tag) {
       case T(3, kFixed64):
       case T(6, kFixed64): BRAID_CASE_FIXED64(2)
-      case T(5, kBytes):
+      case T(5, kBytes): {
+        size_t size;
+        p = ReadLength(p, end, &size);
+        if (p == nullptr) return false;
+        p += size;
+        context->exemplar_trace |= size == 16;
+        break;
+      }
         BRAID_CASE_BYTES(4)
         BRAID_CASE_MESSAGE(7, CheckAttribute(context, p, size, depth - 1))
         BRAID_CASE_OTHER()
@@ -1281,6 +1288,7 @@ BRAID_NOINLINE bool WalkMetric(Context* context, Bytes p, Bytes end, uint64_t* p
 BRAID_INLINE bool VisitMetric(Context* context, Bytes field, uint32_t offset, Bytes p, Bytes end) {
   uint64_t points = 0;
   bool framing;
+  context->exemplar_trace = false;
   const bool walked = WalkMetric(context, p, end, &points);
   const uint32_t tag_offset = static_cast<uint32_t>(field - context->body);
   if (BRAID_UNLIKELY(!CheckItem(context, walked, tag_offset, points, &framing))) return framing;
@@ -1297,6 +1305,10 @@ BRAID_INLINE bool VisitMetric(Context* context, Bytes field, uint32_t offset, By
   item->offset = offset;
   item->group = context->group;
   item->flags = 0;
+  if (context->exemplar_trace && context->votes != nullptr) {
+    context->votes(context, reinterpret_cast<const char*>(p), reinterpret_cast<const char*>(end),
+                   item->series);
+  }
   context->shards[context->home_shard].count += points;
   context->scope_accepted += points;
   ++context->scope_items;

@@ -101,10 +101,12 @@ class Collector : public correlate::ShardOutput {
     if (owner != nullptr) owner->Merge(std::move(delta), shard);
   }
   void OnMetrics(SlicePtr slice) override { metric_points += slice->count; }
+  void OnExemplar(uint64_t trace_lo, ExemplarOf) override { shown.push_back(trace_lo); }
 
   std::vector<Left> left;
   std::vector<ChunkPtr> chunks;
   std::vector<correlate::Exemplar> exemplars;
+  std::vector<uint64_t> shown;              // traces of OnExemplar()
   std::vector<correlate::RowKind> kinds;    // by row
   correlate::SeriesOwner* owner = nullptr;  // gets what is counted
   uint32_t shard = 0;
@@ -141,7 +143,8 @@ class ShardHarness {
     decoder_ = std::make_unique<ingest::Decoder>(
         epoch_, batches_, slices_, slabs_, nullptr,
         ingest::Decoder::Options{.watch = std::make_shared<const WatchList>(options.derive->Watch()),
-                                 .links = options.derive->graph.enabled});
+                                 .links = options.derive->graph.enabled,
+                                 .votes = true});
     derive_ = options.derive;
     owner_ = std::make_unique<correlate::SeriesOwner>(
         correlate::SeriesOwner::Options{.shards = shards, .expire_ticks = options.series.expire_ticks},

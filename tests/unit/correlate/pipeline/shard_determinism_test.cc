@@ -23,6 +23,21 @@ struct Journal {
   std::vector<Entry> entries;
 };
 
+// A counter with an exemplar (opentelemetry-proto metrics.proto).
+std::string MetricOf(const TraceId& trace, uint64_t salt) {
+  std::string metric;
+  wire::Writer w(&metric);
+  w.Bytes(1, "m" + std::to_string(salt));
+  const size_t sum = w.Begin(7);
+  const size_t point = w.Begin(1);
+  const size_t exemplar = w.Begin(5);
+  w.Bytes(5, IdBytes(trace));
+  w.End(exemplar);
+  w.End(point);
+  w.End(sum);
+  return Request("s", {metric});
+}
+
 Journal RandomJournal(uint64_t seed) {
   std::mt19937_64 random(seed);
   Journal journal;
@@ -32,6 +47,9 @@ Journal RandomJournal(uint64_t seed) {
     if (random() % 3 == 0) {
       for (uint64_t n = 1 + random() % 60; n > 0; --n)
         journal.entries.push_back({InboxRecord::Kind::kTick, ++tick, {}, {}});
+    } else if (random() % 5 == 0) {
+      journal.entries.push_back(
+          {InboxRecord::Kind::kSlice, 0, Signal::kMetrics, MetricOf({1, trace + random() % 3}, random())});
     } else if (random() % 2 == 0) {
       std::vector<SpanSpec> spans;
       for (uint64_t n = 1 + random() % 8; n > 0; --n) {
@@ -62,6 +80,7 @@ correlate::Shard::Options Options() {
   auto options = ShardHarness::SmallOptions();
   options.window.capacity = 512;
   options.max_pending_bytes = 20'000;
+  options.early_votes = 8;
   return options;
 }
 

@@ -20,7 +20,7 @@ class ChunkStoreTest : public testing::Test {
 // Scenario: more Chunks than bytes allow.
 // Guarantees: the oldest leave, the horizon says from when on everything is there, memory is given back.
 TEST_F(ChunkStoreTest, TheOldestLeave) {
-  ChunkStore store(3 * 4096);
+  ChunkStore store(3 * 4096, slabs_);
   EXPECT_EQ(store.horizon_tick(), 0u);
   for (uint64_t tick = 1; tick <= 5; ++tick) store.Add(Make(tick, {tick}));
   EXPECT_EQ(store.chunks(), 3u);
@@ -37,7 +37,7 @@ TEST_F(ChunkStoreTest, TheOldestLeave) {
 // Scenario: a trace's items lie in several Chunks; a snapshot outlives eviction.
 // Guarantees: all of them are found, in order, and of no other trace; "no trace" finds nothing.
 TEST_F(ChunkStoreTest, FindsEveryItemOfATrace) {
-  ChunkStore store(2 * 4096);
+  ChunkStore store(2 * 4096, slabs_);
   store.Add(Make(1, {7, 8, 7}));
   store.Add(Make(2, {9, 7, 0}));
   const std::vector<ChunkPtr> snapshot = store.Snapshot();

@@ -1,0 +1,140 @@
+"""Exemplars keep their traces: whatever /metrics points to can be fetched, however much has come since."""
+
+import re
+import threading
+import time
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
+
+from braid import Braid, check_account, eventually, samples
+from traffic import CLIENT, log, logs_request, post, rng, span, spans_request, trace_id
+
+OPERATIONS = 100
+# One for each of ten buckets of the tempo dialect (2 ms and powers of two from there).
+MILLISECONDS = [1.5 * 2 ** n for n in range(10)]
+STORE = 16 << 20
+PACE = STORE  # a second: logs leave before their trace's verdict, and should be there when it falls
+TIMES = 12
+VOTED = 100
+
+CONFIG = {"memory": {"budget": "512MiB"}, "store": {"max_bytes": "16MiB"}, "threads": {"cores": 2},
+          "correlate": {"settle": "200ms", "log_hold": "1s"}}
+
+
+def checkout(operation, milliseconds, filling=""):
+    """A trace of two spans and a log: (id, spans, logs)."""
+    trace = trace_id()
+    root = span(trace, operation, milliseconds=milliseconds)
+    child = span(trace, "pay", root.span_id, CLIENT, milliseconds / 2, filling=filling)
+    return trace, [root, child], [log(f"paid within {operation}", child)]
+
+
+def send(braid, traces):
+    status, _ = post(braid.http, spans_request("shop", [s for _, spans, _ in traces for s in spans]))
+    assert status == 200
+    status, _ = post(braid.http, logs_request("shop", [one for _, _, logs in traces for one in logs]))
+    assert status == 200
+    return sum(one.ByteSize() for _, spans, logs in traces for one in spans + logs)
+
+
+def metric_with_exemplars(traces):
+    request = ExportMetricsServiceRequest()
+    metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="paid.orders")
+    metric.sum.aggregation_temporality, metric.sum.is_monotonic = AGGREGATION_TEMPORALITY_CUMULATIVE, True
+    for i, trace in enumerate(traces):
+        point = metric.sum.data_points.add(start_time_unix_nano=1, time_unix_nano=time.time_ns(), as_int=i)
+        kind = point.attributes.add(key="order")
+        kind.value.int_value = i
+        point.exemplars.add(time_unix_nano=time.time_ns(), as_int=1, trace_id=trace, span_id=trace[:8])
+    return request
+
+
+def exemplars(page):
+    return set(re.findall(r'# \{[^}]*trace_id="([0-9a-f]{32})"', page))
+
+
+def value(page, name, **labels):
+    return sum(v for have, v in samples(page, name) if labels.items() <= have.items())
+
+
+# Scenario: a thousand latency buckets get an exemplar, a hundred others come with an application's own metric; then
+# twelve times the store's size of other traces follows, some of which replace exemplars.
+# Guarantees: every exemplar on the page resolves, with its spans and its log, each once; nothing was given up for
+# room; votes are counted and seen in the trace; the store keeps its bounds, the account balances.
+def test_every_exemplar_resolves():
+    with Braid(CONFIG) as braid:
+        shown = [checkout(f"op {o}", ms) for o in range(OPERATIONS) for ms in MILLISECONDS]
+        for at in range(0, len(shown), 200):
+            send(braid, shown[at:at + 200])
+        # These are too much alike to be exemplars of the latency.
+        quiet = [checkout("quiet", 1.0) for _ in range(VOTED)]
+        first = {trace.hex() for trace, _, _ in shown}
+        voted = {trace.hex() for trace, _, _ in quiet}
+        # Half of the votes come before their traces.
+        assert post(braid.http, metric_with_exemplars([t for t, _, _ in quiet]))[0] == 200
+        send(braid, quiet[:VOTED // 2])
+        assert post(braid.http, metric_with_exemplars([t for t, _, _ in quiet]))[0] == 200
+        send(braid, quiet[VOTED // 2:])
+        eventually(lambda: len(exemplars(braid.metrics()) & first) >= 1000)
+
+        lock, began = threading.Lock(), time.monotonic()
+        sent = 0
+
+        def flood(seed):
+            nonlocal sent
+            random = rng(seed)
+            while sent < TIMES * STORE:
+                traces = []
+                for i in range(100):
+                    replaces = i % 20 == 0
+                    traces.append(checkout(f"op {random.randrange(OPERATIONS)}" if replaces else "flood",
+                                           random.choice(MILLISECONDS) * random.uniform(0.8, 1.2),
+                                           "" if replaces else "x" * 4000))
+                size = send(braid, traces)
+                with lock:
+                    sent += size
+                time.sleep(max(0.0, began + sent / PACE - time.monotonic()))
+
+        threads = [threading.Thread(target=flood, args=(seed,)) for seed in range(2)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            page = braid.metrics(only="self")
+            assert value(page, "braid_store_pinned_bytes") <= STORE / 4
+            assert value(page, "braid_store_bytes") <= STORE + (2 << 20)
+            time.sleep(0.2)
+        for thread in threads:
+            thread.join()
+        assert sent >= TIMES * STORE
+
+        # What is open is decided, and the last list has been handed over.
+        eventually(lambda: value(braid.metrics(only="self"), "braid_window_open_traces") == 0)
+        eventually(lambda: value(braid.metrics(only="self"), "braid_store_unpinned_traces") == 0)
+        page = braid.metrics()
+        pointed_to = exemplars(page)
+        assert len(pointed_to) >= 1000
+        assert pointed_to & first, "every exemplar was replaced: nothing old is looked for"
+        assert voted <= pointed_to
+        missing, incomplete = [], []
+        for trace in sorted(pointed_to):
+            found = braid.trace(trace)
+            if found is None:
+                missing.append(trace)
+                continue
+            logs = [one for s in found["spans"] for one in s["logs"]] + found["logs"]
+            names = [s["name"] for s in found["spans"]]
+            if len(names) != 2 or names.count("pay") != 1 or len(logs) != 1:
+                incomplete.append((trace, names, len(logs)))
+            elif logs[0]["join"]["state"] != "span":
+                incomplete.append((trace, logs[0]["join"]))
+            assert found["voted"] == (trace in voted), trace
+        assert not missing, (len(missing), len(pointed_to), missing[:3])
+        assert not incomplete, (len(incomplete), incomplete[:3])
+        assert value(page, "braid_store_pins_lost_total") == 0
+        assert value(page, "braid_store_pinned_traces") >= 1000
+        assert value(page, "braid_votes_total", result="early") >= VOTED / 2
+        assert value(page, "braid_votes_total", result="repeated") == VOTED
+        assert value(page, "braid_votes_early_total", result="met") == value(page, "braid_votes_total", result="early")
+        assert value(page, "braid_votes_early_waiting") == 0
+        check_account(braid.status())
