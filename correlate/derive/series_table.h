@@ -251,9 +251,10 @@ class SeriesTable {
 
   // Whether this span is to be offered as a candidate at its verdict: it has attributes that
   // DeriveOptions::Lend names, and is the first of those that share their values, and its kind and resource,
-  // within its DurationCell and kScreenTicks. A bit for each, so it costs spans one look where lending is on.
+  // within its DurationCell and kScreenTicks. A bit for each, so it costs spans one look. REQUIRES: lending
+  // is on.
   bool Screen(uint32_t node, uint64_t duration_ns) {
-    if (node == 0 || !screens_[node].lends) return false;
+    if (!screens_[node].lends) return false;
     SpanScreen& screen = screens_[node];
     const auto window = static_cast<uint32_t>(now_ / kScreenTicks);
     if (screen.window != window) {

@@ -351,7 +351,9 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
   record.duration = PackDuration(duration);
   if ((item.flags & item_flags::kStampCollision) != 0) record.Set(rf::kCollision);
   if ((item.flags & item_flags::kOddOrder) != 0) record.Set(rf::kOddOrder);
-  if (options_.derive->lend.enabled && series_.Screen(place.node, duration)) record.Set(rf::kCandidate);
+  if (place.node != 0 && options_.derive->lend.enabled && series_.Screen(place.node, duration)) {
+    record.Set(rf::kCandidate);
+  }
   const Ordinal ordinal = Append(record);
   slot.head = ordinal;
   ++slot.spans;

@@ -262,6 +262,22 @@ TEST_F(ExemplarLendingTest, Units) {
   }
 }
 
+// Scenario: a histogram from remote write, where attributes are label names and the instance an address; the
+// span says its instance in OpenTelemetry's way.
+// Guarantees: it gets the span.
+TEST_F(ExemplarLendingTest, FromPrometheus) {
+  const uint64_t span = Serve(5 * kMs, kOk, "shop", kNow, {{"service.instance.id", "i-1"}});
+  Settle();
+  const std::string metadata =
+      R"( metadata { key: "prometheus.name" value { string_value: "a_duration_seconds" } }
+                                   metadata { key: "prometheus.type" value { string_value: "histogram" } })";
+  SendMetric({.name = "a_duration_seconds",
+              .unit = "",
+              .resource = Text("service.instance.id", "string_value: \"10.0.0.1:80\"")},
+             metadata + Point(Times() + Text("http_response_status_code", "string_value: \"200\"")));
+  EXPECT_THAT(Spans("a_duration_seconds"), ElementsAre(Pair(0, span)));
+}
+
 // Scenario: durations on the bounds and a nanosecond beyond; a bucket in which nothing was counted.
 // Guarantees: bounds are inclusive; the empty bucket gets nothing.
 TEST_F(ExemplarLendingTest, BoundsAreInclusive) {
