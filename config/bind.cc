@@ -181,6 +181,10 @@ Metrics BindMetrics(const Node& node) {
   metrics.ingested.enabled = Bool(ingested, "enabled");
   metrics.ingested.stale_after = Duration(ingested, "stale_after");
   metrics.ingested.max_series = Number<uint64_t>(ingested, "max_series");
+  const Node& exemplars = Get(ingested, "exemplars");
+  metrics.ingested.exemplars.enabled = Bool(exemplars, "enabled");
+  metrics.ingested.exemplars.match = Texts(exemplars, "match");
+  metrics.ingested.exemplars.metrics = Text(exemplars, "metrics");
   return metrics;
 }
 

@@ -180,10 +180,19 @@ struct Metrics {
     friend bool operator==(const Graph&, const Graph&) = default;
   };
 
+  struct Exemplars {
+    bool enabled = false;
+    std::vector<std::string> match = {"http.request.method", "http.route", "http.response.status_code",
+                                      "rpc.service", "rpc.method"};
+    std::string metrics = "[._]duration(_(seconds|milliseconds))?$";
+    friend bool operator==(const Exemplars&, const Exemplars&) = default;
+  };
+
   struct Ingested {
     bool enabled = true;
     milliseconds stale_after{300'000};
     uint64_t max_series = 100'000;
+    Exemplars exemplars;
     friend bool operator==(const Ingested&, const Ingested&) = default;
   };
 

@@ -102,6 +102,11 @@ Result<std::shared_ptr<const DeriveOptions>> DeriveOptionsOf(const config::Confi
   derive->graph.connection_info = metrics.graph.connection_info;
   derive->graph.peer_attributes = metrics.graph.peer_attributes;
   derive->graph.database_attributes = metrics.graph.database_attributes;
+  const auto& exemplars = metrics.ingested.exemplars;
+  derive->lend.enabled = exemplars.enabled && metrics.ingested.enabled;
+  derive->lend.match = exemplars.match;
+  if (Status status = Compile(exemplars.metrics, &derive->lend.metrics); !status.ok())
+    return status.Annotate("metrics.ingested.exemplars.metrics");
   return std::shared_ptr<const DeriveOptions>(std::move(derive));
 }
 

@@ -150,6 +150,11 @@ Status Gateway::Start() {
   ingested.stale_ticks = Ticks(config_.metrics.ingested.stale_after);
   ingested.reserved_names = SelfTelemetry::ReservedNames();
   ingested.seed = epoch_.seed;
+  if (derive_->lend.enabled) {
+    candidates_ = std::make_unique<correlate::ExemplarCandidates>(correlate::ExemplarCandidates::Options{});
+    ingested.lend = &derive_->lend;
+    ingested.candidates = candidates_.get();
+  }
   ingested_ = std::make_unique<correlate::MetricIngest>(ingested);
 
   Core::Options options;
@@ -186,8 +191,10 @@ Status Gateway::Start() {
   background.series = [this](correlate::SeriesDeltaPtr delta, uint32_t from) {
     boost::asio::post(background_, [this, from, delta = std::move(delta)]() mutable {
       const uint64_t tick = delta->tick;
+      if (candidates_) candidates_->Take(*delta);
       series_->Merge(std::move(delta), from);
       ingested_->Advance(tick);
+      if (candidates_) candidates_->Advance(tick);
     });
   };
   const bool expose = config_.metrics.ingested.enabled;
@@ -598,6 +605,7 @@ void Gateway::Snapshot(Thread thread, std::function<void(std::shared_ptr<const G
         s.series = series_->stats();
         s.ingested = ingested_->stats();
         for (const uint64_t traces : unpinned_traces_) s.unpinned_traces += traces;
+        if (candidates_) s.candidates = candidates_->stats();
         if (grpc_) s.listeners.emplace_back("otlp_grpc", grpc_->stats());
         if (http_) s.listeners.emplace_back("otlp_http", http_->stats());
         if (remote_write_) s.listeners.emplace_back("remote_write", remote_write_->stats());

@@ -14,6 +14,7 @@
 #include "base/slab.h"
 #include "base/status.h"
 #include "config/config.h"
+#include "correlate/derive/exemplar_candidates.h"
 #include "correlate/derive/metric_ingest.h"
 #include "correlate/derive/series_owner.h"
 #include "correlate/model/batch.h"
@@ -99,6 +100,7 @@ class Gateway : public Backend {
   std::vector<std::unique_ptr<exporters::SinkShared>> sinks_;
   std::shared_ptr<const correlate::DeriveOptions> derive_;
   std::unique_ptr<correlate::SeriesOwner> series_;
+  std::unique_ptr<correlate::ExemplarCandidates> candidates_;  // null unless exemplars are lent
   std::unique_ptr<correlate::MetricIngest> ingested_;
 
   boost::asio::io_context background_{1};

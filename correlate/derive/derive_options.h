@@ -57,6 +57,16 @@ struct DeriveOptions {
     std::vector<std::string> database_attributes = {"db.namespace", "db.name", "db.system", "db.system.name"};
   };
 
+  // Spans as exemplars of histograms that their services send without any: see ExemplarCandidates.
+  struct Lend {
+    bool enabled = false;
+
+    // Attributes that have to agree; at most MatchKey::kMaxValues.
+    std::vector<std::string> match = {"http.request.method", "http.route", "http.response.status_code",
+                                      "rpc.service", "rpc.method"};
+    Pattern metrics;  // names of histograms that get them; null: of all
+  };
+
   Dialect dialect = Dialect::kTempo;
   Histograms histograms = Histograms::kClassic;
   bool calls = true;
@@ -79,6 +89,7 @@ struct DeriveOptions {
 
   Names names = Names::kRaw;
   Graph graph;
+  Lend lend;
 
   bool tempo() const { return dialect != Dialect::kOtel; }
   bool otel() const { return dialect != Dialect::kTempo; }

@@ -2,6 +2,7 @@
 
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
+#include <re2/re2.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 
 #include "base/wire.h"
 #include "correlate/derive/any_value.h"
+#include "correlate/derive/exemplar_candidates.h"
 #include "correlate/derive/metric_labels.h"
 #include "correlate/derive/metric_names.h"
 #include "correlate/derive/metric_point.h"
@@ -70,23 +72,30 @@ struct Quantiles {
   size_t bytes() const { return sizeof *this + quantiles.size() * 2 * sizeof(double); }
 };
 
+// Which spans may be exemplars of a histogram, and what a unit of it is.
+struct Loan {
+  MatchKey match;
+  double unit_ns = 0;
+};
+
 // The state of one series. What it points to is never changed, only replaced, so a page can be written from
 // a copy of the pointers.
 struct Point {
   std::shared_ptr<const std::string> labels;
   double value = 0;
   uint64_t created_ns = 0;
+  uint64_t time_ns = 0;  // of the last point
   KeptExemplarPtr exemplar;
   std::shared_ptr<const Buckets> buckets;  // of a histogram this or `native`
   std::shared_ptr<const Native> native;
   std::shared_ptr<const Quantiles> quantiles;
+  std::shared_ptr<const Loan> loan;  // null: no exemplars are lent to it
 };
 
 struct Series {
   Point point;
-  uint64_t time_ns = 0;  // of the last point
-  uint64_t tick = 0;     // of the last refresh
-  uint64_t bytes = 0;    // charged
+  uint64_t tick = 0;   // of the last refresh
+  uint64_t bytes = 0;  // charged
   uint32_t family = 0;
   uint32_t position = 0;  // in Family::series
   uint32_t generation = 0;
@@ -114,6 +123,7 @@ size_t BytesOf(const KeptExemplar& exemplar) {
 size_t BytesOf(const Point& point) {
   size_t bytes = point.labels->size() + sizeof(std::string);
   if (point.exemplar) bytes += BytesOf(*point.exemplar);
+  if (point.loan) bytes += sizeof(Loan) + 16;  // with its counts of owners
   if (point.quantiles) bytes += point.quantiles->bytes();
   if (point.buckets) {
     bytes += point.buckets->bytes();
@@ -155,10 +165,105 @@ bool Native::Offer(KeptExemplarPtr exemplar) {
   return kept_all;
 }
 
+// Spans for the buckets of one histogram that have no exemplar. Kept for its capacity.
+class Lender {
+ public:
+  Lender(ExemplarCandidates* candidates, uint64_t max_age_ns)
+      : candidates_(candidates), max_age_ns_(max_age_ns) {}
+  ~Lender() {
+    if (lent_ != 0) candidates_->CountLent(lent_);
+  }
+  Lender(const Lender&) = delete;
+  Lender& operator=(const Lender&) = delete;
+
+  // Puts lent ones among the sender's own, which are in `views` where `pointers` is not null: one for each
+  // bucket then, or none at all.
+  void Fill(const Point& to, const Buckets& buckets, std::vector<ExemplarView>* views,
+            std::vector<const ExemplarView*>* pointers) {
+    if (!Search(to)) return;
+    const size_t own = pointers->size();
+    views->resize(buckets.counts.size());
+    pointers->resize(buckets.counts.size(), nullptr);
+    for (size_t i = 0; i < own; ++i) {
+      if ((*pointers)[i] != nullptr) (*pointers)[i] = &(*views)[i];
+    }
+    const auto of_sender = [&](size_t bucket) {
+      return bucket < buckets.exemplars.size() && buckets.exemplars[bucket] != nullptr;
+    };
+    for (const Exemplar& span : found_) {
+      const double value = static_cast<double>(span.duration_ns) / to.loan->unit_ns;
+      const auto bucket = static_cast<size_t>(
+          std::lower_bound(buckets.bounds.begin(), buckets.bounds.end(), value) - buckets.bounds.begin());
+      // found_ begins with the latest. What the sender did not count is not an example of what it did.
+      if (of_sender(bucket) || (*pointers)[bucket] != nullptr || buckets.counts[bucket] <= 0) continue;
+      (*views)[bucket] = ViewOf(span, value);
+      (*pointers)[bucket] = &(*views)[bucket];
+      ++lent_;
+    }
+  }
+
+  // The same for a native histogram: of buckets that have none in `views`, up to its maximum.
+  void Fill(const Point& to, const Native& native, std::vector<ExemplarView>* views) {
+    if (views->size() >= Native::kMaxExemplars || !Search(to)) return;
+    taken_.clear();
+    for (const Native::Slot& slot : native.exemplars) taken_.emplace_back(slot.sign, slot.index);
+    const size_t own = views->size();
+    for (const Exemplar& span : found_) {
+      if (views->size() >= Native::kMaxExemplars) break;
+      const double value = static_cast<double>(span.duration_ns) / to.loan->unit_ns;
+      std::pair<int, int32_t> place{0, 0};
+      bool counted = native.buckets.zero_count > 0;
+      if (value != 0 && value > native.buckets.zero_threshold) {
+        place = {1, NativeIndex(value, native.buckets.schema)};
+        const auto& buckets = native.buckets.positive;
+        const auto at =
+            std::lower_bound(buckets.begin(), buckets.end(), place.second,
+                             [](const NativeBucket& b, int32_t index) { return b.index < index; });
+        counted = at != buckets.end() && at->index == place.second && at->count > 0;
+      }
+      if (!counted || std::find(taken_.begin(), taken_.end(), place) != taken_.end()) continue;
+      taken_.push_back(place);
+      views->push_back(ViewOf(span, value));
+      ++lent_;
+    }
+    if (views->size() == own) return;
+    std::stable_sort(views->begin(), views->end(),
+                     [](const ExemplarView& a, const ExemplarView& b) { return a.time_ns < b.time_ns; });
+  }
+
+ private:
+  static ExemplarView ViewOf(const Exemplar& span, double value) {
+    return {value, span.time_ns, span.trace, span.span, {}};
+  }
+
+  // Those that match, the latest first. False: there are none.
+  bool Search(const Point& to) {
+    if (candidates_ == nullptr || to.loan == nullptr) return false;
+    uint64_t from_ns = to.created_ns;
+    uint64_t until_ns = std::numeric_limits<uint64_t>::max();
+    if (to.time_ns != 0) {
+      if (to.time_ns > max_age_ns_) from_ns = std::max(from_ns, to.time_ns - max_age_ns_);
+      if (until_ns - to.time_ns > max_age_ns_) until_ns = to.time_ns + max_age_ns_;
+    }
+    found_.clear();
+    candidates_->Find(to.loan->match, from_ns, until_ns, &found_);
+    std::sort(found_.begin(), found_.end(), [](const Exemplar& a, const Exemplar& b) {
+      return a.time_ns != b.time_ns ? a.time_ns > b.time_ns : MoreTelling(a, b);
+    });
+    return !found_.empty();
+  }
+
+  ExemplarCandidates* const candidates_;
+  const uint64_t max_age_ns_;
+  std::vector<Exemplar> found_;
+  std::vector<std::pair<int, int32_t>> taken_;
+  uint64_t lent_ = 0;
+};
+
 // A series beside what it points to: its row, its place in the indexes, allocator overhead.
 constexpr size_t kSeriesBytes = sizeof(Series) + 96;
 
-struct SeriesKey {
+struct PointKey {
   uint32_t family = 0;
   std::string_view labels;
 };
@@ -169,18 +274,18 @@ struct ByLabels {
   const std::vector<Series>* series;
   uint64_t seed;
 
-  SeriesKey Of(uint32_t id) const { return {(*series)[id].family, *(*series)[id].point.labels}; }
-  const SeriesKey& Of(const SeriesKey& key) const { return key; }
+  PointKey Of(uint32_t id) const { return {(*series)[id].family, *(*series)[id].point.labels}; }
+  const PointKey& Of(const PointKey& key) const { return key; }
 
   template <typename T>
   size_t operator()(const T& value) const {
-    const SeriesKey key = Of(value);
+    const PointKey key = Of(value);
     return XXH3_64bits_withSeed(key.labels.data(), key.labels.size(), seed ^ key.family);
   }
   template <typename A, typename B>
   bool operator()(const A& a, const B& b) const {
-    const SeriesKey x = Of(a);
-    const SeriesKey y = Of(b);
+    const PointKey x = Of(a);
+    const PointKey y = Of(b);
     return x.family == y.family && x.labels == y.labels;
   }
 };
@@ -228,6 +333,7 @@ struct MetricIngest::State {
     return PointLabels(batch, item, point.attributes, from.type(), !from.prometheus_name.empty(),
                        options.max_value_bytes);
   }
+  void Arrange(Series* to, const Batch& batch, const Item& item, const ParsedMetric& from);
   bool Update(Series* to, const ParsedMetric& metric, bool fresh);
   bool IsPossible(const ParsedMetric& metric) const;
   uint64_t StartOfDelta() const { return point.start_ns != 0 ? point.start_ns : point.time_ns; }
@@ -385,7 +491,7 @@ std::optional<uint32_t> MetricIngest::State::Lookup(uint64_t alias) {
 uint32_t MetricIngest::State::Enter(uint32_t family, std::string labels, uint64_t alias, bool* fresh) {
   *fresh = false;
   uint32_t id = static_cast<uint32_t>(series.size());
-  if (const auto at = known.find(SeriesKey{family, labels}); at != known.end()) {
+  if (const auto at = known.find(PointKey{family, labels}); at != known.end()) {
     id = *at;
   } else {
     const size_t cost = kSeriesBytes + labels.size() + sizeof(std::string);
@@ -538,10 +644,26 @@ void MetricIngest::State::UpdateNative(Series* to, bool add) {
   to->point.native = std::move(next);
 }
 
+// Whether, and from which spans, exemplars are lent to a new series.
+void MetricIngest::State::Arrange(Series* to, const Batch& batch, const Item& item,
+                                  const ParsedMetric& from) {
+  if (options.lend == nullptr || from.type() != MetricType::kHistogram) return;
+  const bool prometheus = !from.prometheus_name.empty();
+  const std::string_view name = prometheus ? from.prometheus_name : from.name;
+  auto loan = std::make_shared<Loan>();
+  loan->unit_ns = UnitNs(name, from.unit);
+  if (loan->unit_ns == 0) return;
+  if (options.lend->metrics && !re2::RE2::PartialMatch({name.data(), name.size()}, *options.lend->metrics))
+    return;
+  loan->match = ReadPointMatch(batch, item.group, point.attributes, name, prometheus, options.lend->match,
+                               options.seed);
+  if (loan->match.Usable()) to->point.loan = std::move(loan);
+}
+
 // False, and counted, if the point changes nothing.
 bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fresh) {
   const bool delta = from.temporality == kDelta;
-  const bool late = point.time_ns != 0 && point.time_ns <= to->time_ns;
+  const bool late = point.time_ns != 0 && point.time_ns <= to->point.time_ns;
   // What was counted from before the total began is no part of it: the start time would be wrong.
   const bool older = delta && point.start_ns != 0 && point.start_ns < to->point.created_ns;
   if (!fresh && (late || older)) {
@@ -586,7 +708,7 @@ bool MetricIngest::State::Update(Series* to, const ParsedMetric& from, bool fres
       }
       break;
   }
-  to->time_ns = std::max(to->time_ns, point.time_ns);
+  to->point.time_ns = std::max(to->point.time_ns, point.time_ns);
   to->tick = now;
   Charge(to);
   return true;
@@ -599,7 +721,7 @@ void MetricIngest::State::ApplyPoint(const Batch& batch, const Item& item, const
   bool fresh = false;
   if ((point.flags & kNoRecordedValue) != 0) {
     if (!id) {
-      const auto at = known.find(SeriesKey{family, LabelsOf(batch, item, from)});
+      const auto at = known.find(PointKey{family, LabelsOf(batch, item, from)});
       if (at != known.end()) id = *at;
     }
     if (id) Remove(*id);
@@ -619,6 +741,7 @@ void MetricIngest::State::ApplyPoint(const Batch& batch, const Item& item, const
     }
     id = entered;
   }
+  if (fresh) Arrange(&series[*id], batch, item, from);
   if (!Update(&series[*id], from, fresh)) return;
   // What a point brings along may be large: a histogram's bounds.
   if (stats.bytes > options.max_bytes) {
@@ -698,6 +821,7 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
   std::vector<std::vector<Label>> extras;
   std::vector<ExemplarView> views;
   std::vector<const ExemplarView*> pointers;
+  Lender lender(options_.candidates, options_.max_loan_age_ns);
 
   const auto view_of = [](const KeptExemplar& exemplar, std::vector<Label>* storage) {
     storage->clear();
@@ -742,6 +866,7 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
             for (size_t i = 0; i < kept.exemplars.size(); ++i) {
               views.push_back(view_of(*kept.exemplars[i].exemplar, &extras[i]));
             }
+            lender.Fill(point, kept, &views);
             const NativeView native{.schema = kept.buckets.schema,
                                     .zero_threshold = kept.buckets.zero_threshold,
                                     .zero_count = kept.buckets.zero_count,
@@ -768,6 +893,7 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
             views[i] = view_of(*buckets.exemplars[i], &extras[i]);
             pointers[i] = &views[i];
           }
+          lender.Fill(point, buckets, &views, &pointers);
           histogram.exemplars = pointers;
           writer.Histogram(labels, histogram, point.created_ns);
           break;

@@ -10,11 +10,14 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "correlate/derive/derive_options.h"
 #include "correlate/derive/shown_trace.h"
 #include "correlate/model/batch.h"
 #include "correlate/model/exposition.h"
 
 namespace braid::correlate {
+
+class ExemplarCandidates;
 
 // Why a data point that arrived is forwarded, but not re-exposed.
 enum class NotExposed : uint8_t {
@@ -82,6 +85,13 @@ class MetricIngest {
 
     // Keys the hashing of labels: the Epoch's.
     uint64_t seed = 0;
+
+    // Both or neither; they outlive this. Where a sender's histogram of durations has no exemplar in a
+    // bucket, a matching span of the same service is written instead: the latest that ended since the series
+    // began, and within max_loan_age_ns of its last point, before or after.
+    const DeriveOptions::Lend* lend = nullptr;
+    ExemplarCandidates* candidates = nullptr;
+    uint64_t max_loan_age_ns = 300'000'000'000;
   };
 
   struct Stats {

@@ -75,6 +75,7 @@ void SeriesDelta::Clear() {
   births.clear();
   deaths.clear();
   renamed.clear();
+  candidates.clear();
   labels.clear();
   // A burst's room is not kept for ever.
   if (labels.capacity() > (1u << 20)) labels.shrink_to_fit();
@@ -83,6 +84,7 @@ void SeriesDelta::Clear() {
   tick = 0;
   since = 0;
   exemplars_refused = 0;
+  candidates_refused = 0;
   labels_truncated = 0;
   thresholds_malformed = 0;
   thresholds_coarsened = 0;
@@ -92,7 +94,8 @@ void SeriesDelta::Clear() {
 size_t SeriesDelta::ByteSize() const {
   return cells.bytes() + touched.capacity() * sizeof(uint32_t) + carries.capacity() * sizeof(Carry) +
          spilled.capacity() * sizeof(Spill) + exemplars.capacity() * sizeof(Slot) +
-         births.capacity() * sizeof(Birth) + deaths.capacity() * sizeof(uint32_t) + labels.capacity();
+         births.capacity() * sizeof(Birth) + candidates.capacity() * sizeof(Candidate) +
+         deaths.capacity() * sizeof(uint32_t) + labels.capacity();
 }
 
 void SeriesDeltaRecycler::operator()(SeriesDelta* delta) const { pool->GiveBack(delta); }

@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "base/mutex.h"
 #include "correlate/derive/buckets.h"
+#include "correlate/derive/exemplar_match.h"
 
 namespace braid::correlate {
 
@@ -194,6 +195,12 @@ struct SeriesDelta {
     bool overflow = false;
   };
 
+  // A span that may be an exemplar of a histogram which its service sent.
+  struct Candidate {
+    Exemplar exemplar;
+    MatchKey match;
+  };
+
   // Span names that were counted under another.
   struct Renamed {
     uint32_t at = 0;
@@ -211,10 +218,12 @@ struct SeriesDelta {
   std::vector<Birth> births;
   std::vector<uint32_t> deaths;
   std::vector<Renamed> renamed;
+  std::vector<Candidate> candidates;
   std::string labels;
 
   // Events of the window, to be added up.
   uint64_t exemplars_refused = 0;     // no slot free under SeriesTable::Options::max_exemplars
+  uint64_t candidates_refused = 0;    // no room under SeriesTable::Options::max_candidates, or for a screen
   uint64_t labels_truncated = 0;      // rows of which a label was cut to max_value_bytes
   uint64_t thresholds_malformed = 0;  // rows of spans with an `ot=th` that cannot be read
   uint64_t thresholds_coarsened = 0;  // rows beyond max_thresholds, whose threshold was rounded

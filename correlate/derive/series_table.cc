@@ -115,6 +115,7 @@ SeriesTable::SeriesTable(const Options& options, const DeriveOptions& derive, ui
           CellLayout(std::max(buckets_.buckets(), graph_buckets_.buckets()), natives_.size()), kDeltas)),
       delta_(pool_->Take(), SeriesDeltaRecycler{pool_}) {
   nodes_.emplace_back();
+  if (derive.lend.enabled) screens_.emplace_back();
 }
 
 SeriesTable::~SeriesTable() = default;
@@ -187,7 +188,10 @@ SeriesTable::Place SeriesTable::Intern(uint64_t signature, const Batch& batch, u
     if (!rows_[target_row].born) Bear(target_row);
     ++target_row;
   }
-  const uint32_t node = NodeFor(root, target_row);
+  MatchKey match;
+  if (derive_.lend.enabled)
+    match = ReadSpanMatch(batch, group, span, derive_.lend.match, seed_, &match_value_);
+  const uint32_t node = NodeFor(root, target_row, match.Usable() ? &match : nullptr);
   // As many signatures as rows, twice: beyond that they are read again each time.
   if (used_slots_ < options_.max_series * 2) Remember(signature, row, node);
   return {row, node, labels_.counted()};
@@ -350,18 +354,24 @@ SeriesTable::Id SeriesTable::DetailRow(RowKind row, Id span, std::string_view de
   return RowFor(key, of.threshold, true);
 }
 
-uint32_t SeriesTable::NodeFor(bool root, uint32_t target) {
+uint32_t SeriesTable::NodeFor(bool root, uint32_t target, const MatchKey* match) {
   const uint8_t kind = labels_.kind();
   const bool sided = derive_.graph.enabled && kind != kInternal && !(kind == kServer && !root);
   bool cut = false;
   const std::string_view peer = sided ? Cut(labels_.peer().name, &cut) : std::string_view();
   const std::string& dimensions = labels_.graph_dimensions();
-  if (peer.empty() && dimensions.empty() && target == 0) return 0;
+  if (match != nullptr && nodes_.size() - free_nodes_.size() > options_.max_series) {
+    // The other half is the service graph's.
+    ++delta_->candidates_refused;
+    match = nullptr;
+  }
+  if (peer.empty() && dimensions.empty() && target == 0 && match == nullptr) return 0;
   const auto connection = peer.empty() ? Connection::kDirect : labels_.peer().connection;
-  const uint64_t hash =
+  uint64_t hash =
       XXH3_64bits_withSeed(dimensions.data(), dimensions.size(),
                            XXH3_64bits_withSeed(peer.data(), peer.size(),
                                                 seed_ ^ target << 8 ^ static_cast<uint64_t>(connection)));
+  if (match != nullptr) hash = Mix64(hash ^ match->Digest());
   if (const auto at = nodes_by_hash_.find(hash); at != nodes_by_hash_.end()) return at->second;
   // A node is small, and there are at most as many as signatures at work.
   if (nodes_.size() - free_nodes_.size() > options_.max_series * 2) return 0;
@@ -374,6 +384,10 @@ uint32_t SeriesTable::NodeFor(bool root, uint32_t target) {
   }
   Node& node = nodes_[at];
   node.hash = hash;
+  if (derive_.lend.enabled) {
+    screens_.resize(nodes_.size());
+    screens_[at] = {.lends = match != nullptr};
+  }
   node.peer = strings_.Intern(peer);
   node.dimensions = strings_.Intern(dimensions);
   node.connection = connection;
@@ -542,6 +556,17 @@ void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
   cell.exemplars = static_cast<uint32_t>(delta.exemplars.size());
 }
 
+void SeriesTable::OfferCandidate(const Batch& batch, uint16_t group, std::string_view span,
+                                 const Exemplar& exemplar) {
+  SeriesDelta& delta = *delta_;
+  if (delta.candidates.size() >= options_.max_candidates) {
+    ++delta.candidates_refused;
+    return;
+  }
+  delta.candidates.push_back(
+      {exemplar, ReadSpanMatch(batch, group, span, derive_.lend.match, seed_, &match_value_)});
+}
+
 // ---- Hand-over
 // ------------------------------------------------------------------------------------------------
 
@@ -588,6 +613,7 @@ void SeriesTable::Sweep(uint64_t tick) {
       rows_[node.target - 1].last_tick = static_cast<uint32_t>(tick);
     }
     node = Node{};
+    if (!screens_.empty()) screens_[sweep_node_] = {};
     free_nodes_.push_back(static_cast<uint32_t>(sweep_node_));
   }
   // Rows at least eight times within their time, so that they end at most an eighth late.
@@ -645,7 +671,8 @@ SeriesDeltaPtr SeriesTable::TakeDelta(uint64_t tick) {
 
 size_t SeriesTable::bytes() const {
   return slots_.capacity() * sizeof(Slot) + rows_.capacity() * sizeof(Row) + bars_.bytes() +
-         strings_.bytes() + nodes_.capacity() * sizeof(Node) + by_hash_.capacity() * 17 + delta_->ByteSize();
+         strings_.bytes() + nodes_.capacity() * sizeof(Node) + screens_.capacity() * sizeof(SpanScreen) +
+         by_hash_.capacity() * 17 + delta_->ByteSize();
 }
 
 }  // namespace braid::correlate

@@ -101,6 +101,9 @@ class SeriesTable {
     // Exemplars kept between two hand-overs, 80 bytes each.
     size_t max_exemplars = 32'768;
 
+    // Candidates for the exemplars of ingested histograms between two hand-overs, 192 bytes each.
+    size_t max_candidates = 4096;
+
     // 15 minutes.
     uint64_t expire_ticks = 18'000;
   };
@@ -134,6 +137,9 @@ class SeriesTable {
 
   // 15 s in ticks: an older exemplar gives way to any.
   static constexpr uint64_t kExemplarTicks = 300;
+
+  // 5 s in ticks: see Screen().
+  static constexpr uint64_t kScreenTicks = 100;
 
   // `seed`: the Epoch's, for hashing labels. `derive` outlives the table.
   SeriesTable(const Options& options, const DeriveOptions& derive, uint64_t seed);
@@ -243,6 +249,28 @@ class SeriesTable {
   // older than kExemplarTicks.
   void Offer(Id id, const Exemplar& exemplar);
 
+  // Whether this span is to be offered as a candidate at its verdict: it has attributes that
+  // DeriveOptions::Lend names, and is the first of those that share their values, and its kind and resource,
+  // within its DurationCell and kScreenTicks. A bit for each, so it costs spans one look. REQUIRES: lending
+  // is on.
+  bool Screen(uint32_t node, uint64_t duration_ns) {
+    if (!screens_[node].lends) return false;
+    SpanScreen& screen = screens_[node];
+    const auto window = static_cast<uint32_t>(now_ / kScreenTicks);
+    if (screen.window != window) {
+      screen.window = window;
+      screen.seen = {};
+    }
+    const size_t cell = DurationCell(duration_ns);
+    const uint64_t bit = uint64_t{1} << (cell & 63);
+    if ((screen.seen[cell >> 6] & bit) != 0) return false;
+    screen.seen[cell >> 6] |= bit;
+    return true;
+  }
+
+  // A screened span of a kept trace, at its verdict.
+  void OfferCandidate(const Batch& batch, uint16_t group, std::string_view span, const Exemplar& exemplar);
+
   // Hands over everything counted, born, ended and offered since the last time, and goes on with an empty
   // delta. Every shard calls this at the same ticks (say each 20th), even if it has nothing, so that the
   // owner can merge in order. Null if the owner still holds all deltas: nothing is lost, the next one carries
@@ -285,6 +313,13 @@ class SeriesTable {
     bool born = false;  // the owner has been told
   };
 
+  // What of the spans of a node has been screened.
+  struct SpanScreen {
+    std::array<uint64_t, kDurationCells / 64> seen{};
+    uint32_t window = 0;
+    bool lends = false;
+  };
+
   // What an exemplar must reach to be wanted, by bucket: 0 none so far, else Bar(). The best of up to
   // kExemplarTicks: what is below it would lose against the one that the owner holds.
   // In bars_, followed by a bar for each bucket.
@@ -319,7 +354,8 @@ class SeriesTable {
   void Bear(uint32_t row);
   void Renamed(std::string_view service, std::string_view from, std::string_view to);
   void End(uint32_t row);
-  uint32_t NodeFor(bool root, uint32_t target);
+  // `match`: what of the span is compared when exemplars are lent; null if nothing is.
+  uint32_t NodeFor(bool root, uint32_t target, const MatchKey* match);
   uint64_t Coarsened(uint64_t threshold);
   std::string_view Cut(std::string_view value, bool* cut) const;
   void Remember(uint64_t signature, Id row, uint32_t node);
@@ -359,6 +395,7 @@ class SeriesTable {
   size_t label_bytes_ = 0;
 
   std::vector<Node> nodes_;
+  std::vector<SpanScreen> screens_;  // by node; empty unless exemplars are lent
   std::vector<uint32_t> free_nodes_;
   size_t sweep_node_ = 0;
   absl::flat_hash_map<uint64_t, uint32_t> nodes_by_hash_;
@@ -368,6 +405,7 @@ class SeriesTable {
   SpanLabels labels_;
   NameTemplates templates_;
   std::string cut_extras_;
+  std::string match_value_;  // scratch
 
   std::shared_ptr<SeriesDeltaPool> pool_;
   SeriesDeltaPtr delta_;

@@ -139,6 +139,11 @@ WatchList DeriveOptions::Watch() const {
     for (const char* key : {"network.peer.address", "network.peer.port"})
       watch.WatchSpan(key, WatchList::kAddress);
   }
+  if (lend.enabled) {
+    for (const std::string& key : lend.match) watch.WatchSpan(key, WatchList::kAlways);
+    watch.WatchResource("service.namespace");
+    watch.WatchResource("service.instance.id");
+  }
   watch.whole_resource = target_info;
   watch.status_message = status_message;
   return watch;

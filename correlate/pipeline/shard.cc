@@ -367,6 +367,9 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
   record.duration = PackDuration(duration);
   if ((item.flags & item_flags::kStampCollision) != 0) record.Set(rf::kCollision);
   if ((item.flags & item_flags::kOddOrder) != 0) record.Set(rf::kOddOrder);
+  if (place.node != 0 && options_.derive->lend.enabled && series_.Screen(place.node, duration)) {
+    record.Set(rf::kCandidate);
+  }
   const Ordinal ordinal = Append(record);
   slot.head = ordinal;
   ++slot.spans;
@@ -654,19 +657,25 @@ void Shard::ReleaseWaiting(const TraceSlot& slot, UnjoinedReason reason) {
 }
 
 void Shard::OfferExemplar(const Record& record, const TraceSlot& slot) {
-  if (!options_.exemplars) return;
-  const uint64_t duration = UnpackDuration(record.duration);
-  if (!series_.Wants(record.series, duration, slot.error)) return;
+  const bool wanted =
+      options_.exemplars && series_.Wants(record.series, UnpackDuration(record.duration), slot.error);
+  if (!wanted && !record.Has(rf::kCandidate)) return;
+  const Batch& batch = *batches_[record.batch()].batch;
+  const std::string_view span = batch.ItemBytes(record.offset);
   Exemplar exemplar;
   uint64_t start_ns = 0;
-  ReadTimes(batches_[record.batch()].batch->ItemBytes(record.offset), record.Has(rf::kOddOrder), &start_ns,
-            &exemplar.time_ns);
+  ReadTimes(span, record.Has(rf::kOddOrder), &start_ns, &exemplar.time_ns);
   exemplar.duration_ns = exemplar.time_ns > start_ns ? exemplar.time_ns - start_ns : 0;
   exemplar.trace = slot.trace();
   exemplar.span = record.span;
   exemplar.failing = slot.error;
-  series_.Offer(record.series, exemplar);
-  output_.OnExemplar(slot.trace_lo, ShardOutput::ExemplarOf::kSpan);
+  if (wanted) {
+    series_.Offer(record.series, exemplar);
+    output_.OnExemplar(slot.trace_lo, ShardOutput::ExemplarOf::kSpan);
+  }
+  if (record.Has(rf::kCandidate)) {
+    series_.OfferCandidate(batch, batch.GroupOf(record.offset), span, exemplar);
+  }
 }
 
 void Shard::Decide(uint32_t at, Trigger trigger) {

@@ -41,6 +41,7 @@ constexpr uint32_t kWaiting = 1u << 22;    // a log without its span
 constexpr uint32_t kNoted = 1u << 23;      // an ERROR log whose message is kept in the shard's notes
 constexpr uint32_t kCollision = 1u << 24;  // see item_flags::kStampCollision
 constexpr uint32_t kExpress = 1u << 25;    // a log that is held to the verdict although its span is known
+constexpr uint32_t kCandidate = 1u << 26;  // spans: to be offered as an exemplar of ingested histograms
 constexpr unsigned kSeverityShift = 26;    // logs: SeverityClass in three bits
 constexpr uint32_t kSeverityMask = 7u << kSeverityShift;
 constexpr uint32_t kPaired = 1u << 29;    // spans: another span answered this call

@@ -11,6 +11,7 @@
 
 #include "base/ids.h"
 #include "base/ledger.h"
+#include "correlate/derive/exemplar_candidates.h"
 #include "correlate/derive/metric_ingest.h"
 #include "correlate/derive/series_owner.h"
 #include "correlate/pipeline/shard.h"
@@ -49,6 +50,7 @@ struct GatewaySnapshot {
   correlate::SeriesOwner::Stats series;
   correlate::MetricIngest::Stats ingested;
   uint64_t unpinned_traces = 0;  // that shown exemplars point to and the store does not have
+  std::optional<correlate::ExemplarCandidates::Stats> candidates;  // where exemplars are lent
   std::vector<std::pair<std::string, ingest::HttpStats>> listeners;
   ingest::OtlpReceiver::Stats receiver;
   std::optional<ingest::RemoteWriteReceiver::Stats> remote_write;  // where it listens

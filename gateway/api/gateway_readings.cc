@@ -452,6 +452,7 @@ Account AccountOf(const GatewaySnapshot& snapshot) {
 void ReadGateway(const GatewaySnapshot& snapshot, Readings& readings) {
   Read(snapshot.series, readings);
   Read(snapshot.ingested, readings);
+  if (snapshot.candidates) Read(*snapshot.candidates, readings);
   ReadWindow(snapshot, readings);
   ReadCorrelation(snapshot, readings);
   ReadGraph(snapshot, readings);

@@ -228,6 +228,25 @@ void Read(const correlate::MetricIngest::Stats& stats, Readings& readings) {
   }
 }
 
+void Read(const correlate::ExemplarCandidates::Stats& stats, Readings& readings) {
+  readings
+      .Gauge("braid_exemplar_candidates",
+             "Spans kept as possible exemplars of histograms that arrive without.")
+      .Add({}, stats.candidates);
+  readings.Gauge("braid_exemplar_candidates_bytes", "Memory of those spans.").Add({}, stats.bytes);
+  readings
+      .Counter("braid_exemplar_candidates_taken_total", "Spans that became one, in place of another or not.")
+      .Add({}, stats.taken);
+  readings.Counter("braid_exemplar_candidates_refused_total", "Spans for which there was no room.")
+      .Add({}, stats.refused);
+  readings.Counter("braid_exemplar_candidates_expired_total", "Spans that became too old.")
+      .Add({}, stats.expired);
+  readings
+      .Counter("braid_exemplars_lent_total",
+               "Exemplars from spans in histograms that arrived without, on every page and push.")
+      .Add({}, stats.lent);
+}
+
 void WriteCollected(const std::vector<prometheus::MetricFamily>& families, ExpositionWriter& writer) {
   std::vector<size_t> order(families.size());
   std::iota(order.begin(), order.end(), size_t{0});

@@ -13,6 +13,7 @@
 
 #include "base/ledger.h"
 #include "base/mutex.h"
+#include "correlate/derive/exemplar_candidates.h"
 #include "correlate/derive/metric_ingest.h"
 #include "correlate/derive/series_owner.h"
 #include "correlate/model/exposition.h"
@@ -79,6 +80,7 @@ class SelfTelemetry {
 void Read(const Account& account, Readings& readings);
 void Read(const correlate::SeriesOwner::Stats& stats, Readings& readings);
 void Read(const correlate::MetricIngest::Stats& stats, Readings& readings);
+void Read(const correlate::ExemplarCandidates::Stats& stats, Readings& readings);
 
 // Writes what prometheus-cpp collected. Families of one name are put together if their types agree; of those
 // that do not agree the first is kept. "_total" comes off counters' names, cumulative buckets are made single

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <memory>
 #include <string>
 
 #include "tests/bench/corpus.h"
@@ -60,6 +61,13 @@ class AllocationTest : public testing::Test {
     corpora_ = MakeCorpora(spec);
   }
 
+  void Lend() {
+    auto derive = std::make_shared<correlate::DeriveOptions>();
+    derive->lend.enabled = true;
+    kernel_ = std::make_unique<ProductKernel>(
+        ProductKernel::Options{.window = kWindow, .settle_ticks = 4, .derive = derive});
+  }
+
   // One pass over the requests with fresh trace IDs, time passing between them. Returns the items.
   uint64_t Pass(bool spans, bool logs) {
     ++pass_;
@@ -69,11 +77,11 @@ class AllocationTest : public testing::Test {
         if (corpus->signal == Signal::kTraces ? !spans : !logs) continue;
         CorpusBatch& batch = corpus->batches[i];
         batch.Salt(pass_, 0);
-        const int64_t taken = kernel_.Take(corpus->signal, kernel_.Receive(batch.payload));
+        const int64_t taken = kernel_->Take(corpus->signal, kernel_->Receive(batch.payload));
         EXPECT_EQ(taken, batch.items);
         items += batch.items;
       }
-      kernel_.Tick(1);
+      kernel_->Tick(1);
     }
     return items;
   }
@@ -82,20 +90,21 @@ class AllocationTest : public testing::Test {
   // span's stamp), once the window has wrapped several times and every table and pool has its size.
   double PerItem(bool spans, bool logs) {
     for (uint64_t items = 0; items < 6 * kWindow;) items += Pass(spans, logs);
-    const uint64_t encoded = kernel_.encoded();
+    const uint64_t encoded = kernel_->encoded();
     const uint64_t before = t_allocations;
     uint64_t items = 0;
     for (uint64_t i = 0; i < kPasses; ++i) items += Pass(spans, logs);
     const uint64_t allocations = t_allocations - before;
     const uint64_t allowed = logs ? kPasses * corpora_.logs.stats.errors : 0;
-    EXPECT_GT(kernel_.encoded() - encoded, items / 2) << "items must really have gone all the way";
+    EXPECT_GT(kernel_->encoded() - encoded, items / 2) << "items must really have gone all the way";
     RecordProperty("allocations", std::to_string(allocations));
     RecordProperty("items", std::to_string(items));
     return static_cast<double>(allocations - std::min(allocations, allowed)) / static_cast<double>(items);
   }
 
   Corpora corpora_;
-  ProductKernel kernel_{{.window = kWindow, .settle_ticks = 4}};
+  std::unique_ptr<ProductKernel> kernel_ =
+      std::make_unique<ProductKernel>(ProductKernel::Options{.window = kWindow, .settle_ticks = 4});
   uint64_t pass_ = 0;
 };
 
@@ -113,6 +122,21 @@ TEST_F(AllocationTest, CountsAllocations) {
 // Scenario: spans, decoded, folded, decided and encoded, in steady state.
 // Guarantees: under one allocation for a hundred spans: what is left is per request and per Chunk.
 TEST_F(AllocationTest, SpansAllocateNothing) { EXPECT_LT(PerItem(true, false), 0.01); }
+
+// Scenario: the same where spans are chosen as exemplars of histograms that arrive without.
+// Guarantees: the same; that some are chosen.
+TEST_F(AllocationTest, LendingExemplarsAllocatesNothing) {
+  Lend();
+  EXPECT_LT(PerItem(true, false), 0.01);
+  EXPECT_GT(kernel_->candidates(), 0u);
+}
+
+// Scenario: nothing is lent, which is the default.
+// Guarantees: no span is chosen.
+TEST_F(AllocationTest, NothingIsChosenByDefault) {
+  PerItem(true, false);
+  EXPECT_EQ(kernel_->candidates(), 0u);
+}
 
 // Scenario: the same with logs, half of which belong to the spans.
 // Guarantees: the same, but for one allocation for an ERROR log of a trace.

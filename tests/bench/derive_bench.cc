@@ -78,15 +78,18 @@ int Main(int argc, char** argv) {
   const auto native = [](DeriveOptions& d) { d.histograms = DeriveOptions::Histograms::kBoth; };
   const auto graph = [](DeriveOptions& d) { d.graph.enabled = true; };
   const auto dimension = [](DeriveOptions& d) { d.dimensions = {"http.request.method"}; };
+  const auto lend = [](DeriveOptions& d) { d.lend.enabled = true; };
   const auto self = [](DeriveOptions& d) { d.self_time = true; };
   add("RED only", false, [](DeriveOptions&) {});
   add("+ a dimension", false, dimension);
+  add("+ lent exemplars", false, lend);
   add("+ native histograms", false, native);
   add("+ both dialects", false, both);
   add("+ both dialects, native histograms", false, [&](DeriveOptions& d) { both(d), native(d); });
   add("+ service graph", false, graph);
   add("everything", false, [&](DeriveOptions& d) { both(d), native(d), graph(d), dimension(d); });
   add("RED only, verdict and encoding", true, [](DeriveOptions&) {});
+  add("+ lent exemplars, verdict and encoding", true, lend);
   add("+ self time, verdict and encoding", true, self);
   add("+ service graph, verdict and encoding", true, graph);
   add("everything, verdict and encoding", true,

@@ -69,6 +69,9 @@ class ProductKernel : private correlate::ShardOutput {
   const correlate::ShardStats& stats() const { return shard_.stats(); }
   uint64_t encoded() const { return encoded_; }
 
+  // Spans chosen as exemplars of ingested histograms.
+  uint64_t candidates() const { return candidates_; }
+
  private:
   static correlate::Shard::Options ShardOptions(const Options& options) {
     correlate::Shard::Options shard;
@@ -85,7 +88,10 @@ class ProductKernel : private correlate::ShardOutput {
     auto& ledger = shard_.ledger(correlate::Shard::kInternalSink)[static_cast<size_t>(chunk->signal)];
     ledger.Deliver(chunk->count);
   }
-  void OnSeries(correlate::SeriesDeltaPtr delta) override { delta.reset(); }
+  void OnSeries(correlate::SeriesDeltaPtr delta) override {
+    candidates_ += delta->candidates.size();
+    delta.reset();
+  }
   void OnMetrics(SlicePtr slice) override { slice.reset(); }
 
   SlabPool slabs_;
@@ -96,6 +102,7 @@ class ProductKernel : private correlate::ShardOutput {
   uint64_t sequence_ = 0;
   uint64_t tick_ = 0;
   uint64_t encoded_ = 0;
+  uint64_t candidates_ = 0;
 };
 
 }  // namespace braid::bench

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/wire.h"
+#include "correlate/derive/exemplar_candidates.h"
+#include "correlate/derive/metric_ingest.h"
 #include "correlate/derive/series_owner.h"
 #include "correlate/pipeline/shard.h"
 #include "ingest/decode/decoder.h"
@@ -98,17 +100,25 @@ class Collector : public correlate::ShardOutput {
     for (const auto& slot : delta->exemplars) {
       if (kinds[slot.row] == RowKind::kSpans) exemplars.push_back(slot.exemplar);
     }
+    for (const auto& candidate : delta->candidates) offered.push_back(candidate.exemplar);
+    if (candidates != nullptr) candidates->Take(*delta);
     if (owner != nullptr) owner->Merge(std::move(delta), shard);
   }
-  void OnMetrics(SlicePtr slice) override { metric_points += slice->count; }
+  void OnMetrics(SlicePtr slice) override {
+    metric_points += slice->count;
+    if (ingest != nullptr) ingest->Apply(slice->batch, slice->items);
+  }
   void OnExemplar(uint64_t trace_lo, ExemplarOf) override { shown.push_back(trace_lo); }
 
   std::vector<Left> left;
   std::vector<ChunkPtr> chunks;
   std::vector<correlate::Exemplar> exemplars;
-  std::vector<uint64_t> shown;              // traces of OnExemplar()
-  std::vector<correlate::RowKind> kinds;    // by row
-  correlate::SeriesOwner* owner = nullptr;  // gets what is counted
+  std::vector<uint64_t> shown;               // traces of OnExemplar()
+  std::vector<correlate::Exemplar> offered;  // candidates for ingested histograms
+  std::vector<correlate::RowKind> kinds;     // by row
+  correlate::SeriesOwner* owner = nullptr;   // gets what is counted
+  correlate::ExemplarCandidates* candidates = nullptr;
+  correlate::MetricIngest* ingest = nullptr;
   uint32_t shard = 0;
   uint64_t calls = 0;
   uint64_t metric_points = 0;

@@ -83,7 +83,8 @@ receivers:
       cors: {allowed_origins: ['*']}
 web: {listen: 0.0.0.0:80, insecure: true}
 correlate: {window: 1m, log_hold: 500ms, logs: {wait_for: verdict}, spans: {wait: none}}
-metrics: {max_series: 7, exemplars: false, size: false, ingested: {enabled: false, stale_after: 1h, max_series: 9}}
+metrics: {max_series: 7, exemplars: false, size: false, ingested: {enabled: false, stale_after: 1h, max_series: 9,
+           exemplars: {enabled: true, match: [a, b], metrics: x}}}
 store: {max_bytes: 12.5%}
 filters:
   - name: r
@@ -129,7 +130,7 @@ shutdown: {drain_deadline: 1s}
   metrics.max_series = 7;
   metrics.exemplars = false;
   metrics.size = false;
-  metrics.ingested = {false, milliseconds(3'600'000), 9};
+  metrics.ingested = {false, milliseconds(3'600'000), 9, {true, {"a", "b"}, "x"}};
   EXPECT_EQ(c.metrics, metrics);
   EXPECT_EQ(c.store.max_bytes, 128_MiB);
   ASSERT_EQ(c.filters.size(), 1u);

@@ -137,6 +137,7 @@ void WriteSelf(ExpositionWriter& writer) {
   self.Write(writer, account, [](gateway::Readings& readings) {
     gateway::Read(correlate::SeriesOwner::Stats{}, readings);
     gateway::Read(correlate::MetricIngest::Stats{}, readings);
+    gateway::Read(correlate::ExemplarCandidates::Stats{}, readings);
   });
 }
 
