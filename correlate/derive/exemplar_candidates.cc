@@ -92,9 +92,11 @@ void ExemplarCandidates::Sweep(uint64_t tick) {
 
 void ExemplarCandidates::Advance(uint64_t tick) {
   MutexLock lock(mutex_);
+  now_ = tick;
   if (tick - swept_ < kSweepTicks) return;
   swept_ = tick;
   Sweep(tick);
+  absl::erase_if(lent_traces_, [&](const auto& lent) { return tick - lent.second > options_.max_age_ticks; });
 }
 
 void ExemplarCandidates::Find(const MatchKey& point, uint64_t from_ns, uint64_t to_ns,
@@ -112,9 +114,22 @@ void ExemplarCandidates::Find(const MatchKey& point, uint64_t from_ns, uint64_t 
   }
 }
 
-void ExemplarCandidates::CountLent(uint64_t count) {
+void ExemplarCandidates::Lent(const std::vector<uint64_t>& traces) {
   MutexLock lock(mutex_);
-  stats_.lent += count;
+  stats_.lent += traces.size();
+  for (const uint64_t trace : traces) {
+    const auto at = lent_traces_.find(trace);
+    if (at != lent_traces_.end()) {
+      at->second = now_;
+    } else if (lent_traces_.size() < kMaxLentTraces) {
+      lent_traces_.emplace(trace, now_);
+    }
+  }
+}
+
+void ExemplarCandidates::LentTraces(std::vector<ShownTrace>* out) const {
+  MutexLock lock(mutex_);
+  for (const auto& [trace, tick] : lent_traces_) out->push_back({trace, tick});
 }
 
 ExemplarCandidates::Stats ExemplarCandidates::stats() const {

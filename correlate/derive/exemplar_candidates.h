@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "correlate/derive/exemplar_match.h"
 #include "correlate/derive/series_delta.h"
+#include "correlate/derive/shown_trace.h"
 
 namespace braid::correlate {
 
@@ -40,7 +41,7 @@ class ExemplarCandidates {
     uint64_t taken = 0;    // from shards, those that replaced one included
     uint64_t refused = 0;  // no room in a shard or here
     uint64_t expired = 0;
-    uint64_t lent = 0;  // see CountLent
+    uint64_t lent = 0;  // see Lent
   };
 
   explicit ExemplarCandidates(const Options& options) : options_(options) {}
@@ -51,8 +52,14 @@ class ExemplarCandidates {
   // Appends those that match and ended in [from_ns, to_ns], in no particular order.
   void Find(const MatchKey& point, uint64_t from_ns, uint64_t to_ns, std::vector<Exemplar>* out) const;
 
-  // So many were written as exemplars, on a page or for a push.
-  void CountLent(uint64_t count);
+  // The low halves of the traces of what was written as exemplars, on a page or for a push.
+  void Lent(const std::vector<uint64_t>& traces);
+
+  // Appends the traces that were lent within the last max_age_ticks, so that they can be kept: at most
+  // kMaxLentTraces of them.
+  void LentTraces(std::vector<ShownTrace>* out) const;
+
+  static constexpr size_t kMaxLentTraces = 65'536;
 
   Stats stats() const;
 
@@ -80,6 +87,9 @@ class ExemplarCandidates {
   absl::flat_hash_map<uint64_t, uint32_t> by_digest_ BRAID_GUARDED_BY(mutex_);  // looked up, never iterated
   absl::flat_hash_map<uint64_t, std::vector<uint32_t>> by_service_ BRAID_GUARDED_BY(mutex_);  // the same
   uint64_t swept_ BRAID_GUARDED_BY(mutex_) = 0;
+  uint64_t now_ BRAID_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_map<uint64_t, uint64_t> lent_traces_
+      BRAID_GUARDED_BY(mutex_);  // to the tick they last were
   Stats stats_ BRAID_GUARDED_BY(mutex_);
 };
 

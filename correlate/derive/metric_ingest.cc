@@ -171,7 +171,7 @@ class Lender {
   Lender(ExemplarCandidates* candidates, uint64_t max_age_ns)
       : candidates_(candidates), max_age_ns_(max_age_ns) {}
   ~Lender() {
-    if (lent_ != 0) candidates_->CountLent(lent_);
+    if (!lent_.empty()) candidates_->Lent(lent_);
   }
   Lender(const Lender&) = delete;
   Lender& operator=(const Lender&) = delete;
@@ -198,7 +198,7 @@ class Lender {
       if (of_sender(bucket) || (*pointers)[bucket] != nullptr || buckets.counts[bucket] <= 0) continue;
       (*views)[bucket] = ViewOf(span, value);
       (*pointers)[bucket] = &(*views)[bucket];
-      ++lent_;
+      lent_.push_back(span.trace.lo);
     }
   }
 
@@ -224,7 +224,7 @@ class Lender {
       if (!counted || std::find(taken_.begin(), taken_.end(), place) != taken_.end()) continue;
       taken_.push_back(place);
       views->push_back(ViewOf(span, value));
-      ++lent_;
+      lent_.push_back(span.trace.lo);
     }
     if (views->size() == own) return;
     std::stable_sort(views->begin(), views->end(),
@@ -257,7 +257,7 @@ class Lender {
   const uint64_t max_age_ns_;
   std::vector<Exemplar> found_;
   std::vector<std::pair<int, int32_t>> taken_;
-  uint64_t lent_ = 0;
+  std::vector<uint64_t> lent_;  // low halves of trace IDs
 };
 
 // A series beside what it points to: its row, its place in the indexes, allocator overhead.
@@ -910,6 +910,7 @@ void MetricIngest::Write(ExpositionWriter& writer) const {
 }
 
 void MetricIngest::ShownTraces(std::vector<ShownTrace>* out) const {
+  if (options_.candidates != nullptr) options_.candidates->LentTraces(out);
   constexpr size_t kAtOnce = 1024;  // series under one lock
   for (size_t id = 0;;) {
     MutexLock lock(mutex_);

@@ -192,6 +192,28 @@ TEST_F(ExemplarLendingTest, FillsBuckets) {
   EXPECT_EQ(candidates_->stats().lent, 3u);
 }
 
+// Scenario: spans are lent; then nothing is for longer than candidates live.
+// Guarantees: the traces that the page points to are among those to be kept fetchable, and only as long.
+TEST_F(ExemplarLendingTest, WhatIsLentIsKept) {
+  const auto shown = [this] {
+    std::vector<correlate::ShownTrace> traces;
+    ingest_->ShownTraces(&traces);
+    std::vector<uint64_t> ids;
+    for (const auto& trace : traces) ids.push_back(trace.trace_lo);
+    return ids;
+  };
+  const uint64_t lent = Serve(5 * kMs);
+  const uint64_t other = Serve(5 * kMs, {{"http.request.method", "PUT"}});
+  Settle();
+  SendMetric({}, Point(Times() + Status(200)));
+  EXPECT_THAT(shown(), testing::IsEmpty());
+  Page();
+  EXPECT_THAT(shown(), testing::ElementsAre(lent));
+  EXPECT_THAT(shown(), testing::Not(testing::Contains(other)));
+  candidates_->Advance(20'000);
+  EXPECT_THAT(shown(), testing::IsEmpty());
+}
+
 // Scenario: a trace is under way while its service's histogram is on the page.
 // Guarantees: the span is not lent before its trace's verdict.
 TEST_F(ExemplarLendingTest, WaitsForTheVerdict) {
