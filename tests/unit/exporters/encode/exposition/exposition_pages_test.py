@@ -6,11 +6,15 @@ both carry the same samples, and the values are those that went in.
 """
 
 import math
+import pathlib
 import subprocess
 import sys
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[4] / "support"))
+from braid import tool  # pylint: disable=wrong-import-position
 
 
 def page(maker, form):
@@ -30,7 +34,7 @@ def check(condition, what):
 def main(maker):
     text, openmetrics = page(maker, "text"), page(maker, "openmetrics")
 
-    promtool = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    promtool = subprocess.run([tool("promtool"), "check", "metrics"], input=text, capture_output=True, text=True)
     # Exit code 3 is lint, which the made-up application families earn; Braid's own and derived ones must not.
     check(promtool.returncode in (0, 3), f"promtool: {promtool.stdout}{promtool.stderr}")
     for line in (promtool.stdout + promtool.stderr).splitlines():
