@@ -75,6 +75,7 @@ void SeriesOwner::Publish() {
   const SeriesState& state = *state_;
   Stats stats;
   stats.series = state.live;
+  stats.max_series = options_.max_series;
   stats.overflow_series = state.overflow_series;
   stats.overflow_spans = state.overflow_spans;
   stats.expired_series = state.expired_series;
