@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <ostream>
 #include <system_error>
@@ -14,17 +15,20 @@
 namespace braid::gateway::cli {
 namespace {
 
-// Beside the file first, so that a Prometheus that reloads never reads half of it.
+// Beside the file first, so that a Prometheus that reloads never reads half of it; what is no file, such as a pipe, is
+// written as it is.
 bool WriteFile(const std::string& file, const std::string& text, std::ostream& err) {
-  const std::string part = file + ".part";
+  std::error_code unknown;
+  const bool special = std::filesystem::exists(file, unknown) && !std::filesystem::is_regular_file(file, unknown);
+  const std::string part = special ? file : file + ".part";
   {
     std::ofstream stream(part, std::ios::binary | std::ios::trunc);
     stream << text;
     stream.close();
-    if (stream && std::rename(part.c_str(), file.c_str()) == 0) return true;
+    if (stream && (special || std::rename(part.c_str(), file.c_str()) == 0)) return true;
   }
   const int error = errno;
-  std::remove(part.c_str());
+  if (!special) std::remove(part.c_str());
   err << "braid: " << file << ": cannot be written: " << std::generic_category().message(error) << '\n';
   return false;
 }
