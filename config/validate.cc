@@ -132,6 +132,7 @@ class Validator {
     // A key with all its children commented out.
     if (schema.object || schema.array) {
       *node = schema.default_value ? FromJson(*schema.default_value, {}) : Node{};
+      if (!schema.default_value) node->at = at;
       if (node->kind == Kind::kNull) node->kind = schema.object ? Kind::kMap : Kind::kList;
       return Check(schema, node, path, at);
     }
@@ -506,9 +507,11 @@ void Validate(const Schema& schema, const std::vector<std::string>& directories,
               std::vector<Diagnostic>* errors, std::vector<FileUse>* files) {
   if (root->kind == Kind::kNull) root->kind = Kind::kMap;
   if (!Validator(schema, directories, errors, files).Check(schema, root, "", root->at)) {
+    // All defaults; what has none is missing for reasons that have been given.
+    std::vector<Diagnostic> known;
     *root = Node{};
     root->kind = Kind::kMap;
-    Validator(schema, directories, errors, files).Check(schema, root, "", root->at);
+    Validator(schema, directories, &known, files).Check(schema, root, "", root->at);
   }
 }
 

@@ -15,11 +15,12 @@
 namespace braid::gateway::cli {
 namespace {
 
-// Beside the file first, so that a Prometheus that reloads never reads half of it; what is no file, such as a pipe, is
-// written as it is.
+// Beside the file first, so that a Prometheus that reloads never reads half of it; what is no file, such as a
+// pipe, is written as it is.
 bool WriteFile(const std::string& file, const std::string& text, std::ostream& err) {
   std::error_code unknown;
-  const bool special = std::filesystem::exists(file, unknown) && !std::filesystem::is_regular_file(file, unknown);
+  const bool special =
+      std::filesystem::exists(file, unknown) && !std::filesystem::is_regular_file(file, unknown);
   const std::string part = special ? file : file + ".part";
   {
     std::ofstream stream(part, std::ios::binary | std::ios::trunc);
