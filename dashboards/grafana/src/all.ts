@@ -1,0 +1,20 @@
+// Every dashboard in every dialect, as the text of its file.
+
+import type * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
+
+import { services } from "./dashboards/services.js";
+import { type Dialect, dialects } from "./dialect.js";
+
+const dashboards: ((dialect: Dialect) => dashboard.Dashboard)[] = [services];
+
+/** Path under dashboards/grafana to content. */
+export function generateAll(): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const dialect of dialects) {
+    for (const make of dashboards) {
+      const made = make(dialect);
+      files.set(`${dialect.name}/${made.uid}.json`, JSON.stringify(made, null, 2) + "\n");
+    }
+  }
+  return files;
+}
