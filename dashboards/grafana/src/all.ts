@@ -2,10 +2,12 @@
 
 import type * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 
+import { map } from "./dashboards/map.js";
+import { service } from "./dashboards/service.js";
 import { services } from "./dashboards/services.js";
 import { type Dialect, dialects } from "./dialect.js";
 
-const dashboards: ((dialect: Dialect) => dashboard.Dashboard)[] = [services];
+const dashboards: ((dialect: Dialect) => dashboard.Dashboard)[] = [services, service, map];
 
 /** Path under dashboards/grafana to content. */
 export function generateAll(): Map<string, string> {

@@ -13,12 +13,13 @@ export interface Dialect {
   readonly calls: string;
   /** Histogram of spans' durations, without `_bucket`. */
   readonly latency: string;
-  /** Grafana's name for the unit of `latency`, and how many of it make a second. */
+  /** Grafana's name for the unit of `latency`. */
   readonly latencyUnit: "s" | "ms";
-  readonly latencyPerSecond: number;
   /** Counters of self time, always in seconds, and of the spans it is known of. */
   readonly selfSeconds: string;
   readonly selfSpans: string;
+  /** What to know of quantiles of the service graph, for descriptions. */
+  readonly graphBuckets: string;
 }
 
 const tempo: Dialect = {
@@ -28,9 +29,9 @@ const tempo: Dialect = {
   calls: "traces_spanmetrics_calls_total",
   latency: "traces_spanmetrics_latency",
   latencyUnit: "s",
-  latencyPerSecond: 1,
   selfSeconds: "traces_spanmetrics_self_seconds_total",
   selfSpans: "traces_spanmetrics_self_spans_total",
+  graphBuckets: " The first bucket of the service graph ends at 100 ms: a shorter p95 is a guess, the mean is exact.",
 };
 
 const otel: Dialect = {
@@ -40,9 +41,9 @@ const otel: Dialect = {
   calls: "traces_span_metrics_calls_total",
   latency: "traces_span_metrics_duration_milliseconds",
   latencyUnit: "ms",
-  latencyPerSecond: 1000,
   selfSeconds: "traces_span_metrics_self_seconds_total",
   selfSpans: "traces_span_metrics_self_spans_total",
+  graphBuckets: "",
 };
 
 export const dialects: readonly Dialect[] = [tempo, otel];
