@@ -2,12 +2,22 @@
 
 import type * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 
+import { correlation } from "./dashboards/correlation.js";
 import { map } from "./dashboards/map.js";
+import { operations } from "./dashboards/operations.js";
 import { service } from "./dashboards/service.js";
 import { services } from "./dashboards/services.js";
+import { slo } from "./dashboards/slo.js";
 import { type Dialect, dialects } from "./dialect.js";
 
-const dashboards: ((dialect: Dialect) => dashboard.Dashboard)[] = [services, service, map];
+const dashboards: ((dialect: Dialect) => dashboard.Dashboard)[] = [
+  services,
+  service,
+  map,
+  correlation,
+  operations,
+  slo,
+];
 
 /** Path under dashboards/grafana to content. */
 export function generateAll(): Map<string, string> {
