@@ -60,6 +60,8 @@ function finish(built: dashboard.Dashboard): dashboard.Dashboard {
   built.schemaVersion = SCHEMA_VERSION;
   (built.panels ?? []).forEach((panel, index) => {
     panel.id = index + 1;
+    // Grafana 12 moved a table's footer to its fields; none is wanted here.
+    if (panel.type === "table" && "options" in panel) delete (panel.options as { footer?: unknown }).footer;
   });
   // Shown beside the title, where all versions show them; not in the menu that Grafana 12 added.
   for (const link of built.links ?? []) delete link.placement;

@@ -14,9 +14,12 @@ import * as timeseries from "@grafana/grafana-foundation-sdk/timeseries";
 import { LOKI, PROMETHEUS } from "./variables.js";
 
 export type Panel = cog.Builder<dashboard.Panel>;
-export type Unit =
-  | "none" | "short" | "percentunit" | "s" | "ms" | "bytes" | "Bps" | "reqps" | "ops" | "cps" | "string"
-  | "bool_yes_no" | "dateTimeFromNow";
+
+/** Grafana's names of the units that are in use here. */
+export const UNITS = [
+  "none", "short", "percentunit", "s", "ms", "bytes", "Bps", "reqps", "cps", "string", "dateTimeFromNow",
+] as const;
+export type Unit = (typeof UNITS)[number];
 
 /** The dashboard's grid is 24 wide. */
 export interface About {

@@ -44,6 +44,7 @@ export function rows(t: Table): Panel {
     .description(t.description)
     .datasource(PROMETHEUS)
     .unit("short")
+    .cellOptions({ type: common.TableCellDisplayMode.Auto })
     .span(t.width)
     .height(t.height ?? 9)
     .cellHeight(common.TableCellHeight.Sm)

@@ -91,12 +91,12 @@ function nodes(dialect: Dialect): NodeGraph["nodes"] {
 }
 
 function edges(): NodeGraph["edges"] {
-  const named = (expr: string) => {
+  const named = (expr: string, ...more: string[]) => {
     const ends = relabel(relabel(expr, "source", "client"), "target", "server");
     const kind = relabel(ends, "detail__connection", "connection_type");
     const dashed = `label_replace(${kind}, "strokedasharray", "6 4", "connection_type", "messaging_system")`;
     const identified = `label_join(${dashed}, "id", " > ", "client", "server", "connection_type")`;
-    return sum(identified, "id", "source", "target", "detail__connection", "strokedasharray", "color");
+    return sum(identified, "id", "source", "target", "detail__connection", "strokedasharray", ...more);
   };
   const by = ["client", "server", "connection_type"];
   const requests = sum(over(select(names.requests)), ...by);
@@ -106,7 +106,7 @@ function edges(): NodeGraph["edges"] {
     ` or on (${by.join(", ")}) ${constantLabel(`${failed} >= 0.01`, "color", ORANGE)}` +
     ` or on (${by.join(", ")}) ${constantLabel(requests, "color", GREEN)})`;
   return [
-    { expr: named(colored) },
+    { expr: named(colored, "color") },
     { column: "mainstat", expr: named(requests) },
     { column: "secondarystat", expr: named(`100 * ${failed}`) },
   ];

@@ -294,7 +294,7 @@ function sinks(): Panel[] {
     }),
     bySink("Requests", "Requests a second to each sink, repetitions included.", "reqps",
       sum(rate(select("braid_sink_requests_total")), "sink")),
-    bySink("Bytes sent", "Bytes a second to each sink, compressed where it is.", "Bps",
+    bySink("Bytes sent", "Bytes of telemetry a second that each sink took, before compression.", "Bps",
       sum(rate(select("braid_sink_sent_bytes_total")), "sink")),
     bySink("Under way", "Requests to each sink that have no answer yet.", "short",
       sum(select("braid_sink_requests_in_flight"), "sink")),

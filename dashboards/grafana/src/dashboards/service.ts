@@ -1,5 +1,6 @@
 // One service: how it does, who calls it, whom it calls, and its logs and traces.
 
+import * as common from "@grafana/grafana-foundation-sdk/common";
 import type * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 import * as table from "@grafana/grafana-foundation-sdk/table";
 import * as tempo from "@grafana/grafana-foundation-sdk/tempo";
@@ -231,6 +232,7 @@ function slowTraces(): Panel {
     )
     .datasource(TEMPO)
     .unit("short")
+    .cellOptions({ type: common.TableCellDisplayMode.Auto })
     .span(24)
     .height(9)
     .noValue("No trace was slower")
