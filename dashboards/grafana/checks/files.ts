@@ -6,12 +6,16 @@ import { join } from "node:path";
 import { generateAll } from "../src/all.js";
 import { dialects } from "../src/dialect.js";
 import { ROOT } from "../src/generate.js";
+import { sourcesPath } from "../src/provisioning.js";
 import type { Dashboard, Finding } from "./model.js";
 
 /** Path under `root` to text. */
 export function committed(root = ROOT): Map<string, string> {
   const files = new Map<string, string>();
-  for (const { name } of dialects) {
+  for (const dialect of dialects) {
+    const { name } = dialect;
+    const sources = sourcesPath(dialect);
+    if (existsSync(join(root, sources))) files.set(sources, readFileSync(join(root, sources), "utf8"));
     const folder = join(root, name);
     for (const file of existsSync(folder) ? readdirSync(folder).sort() : []) {
       if (file.endsWith(".json")) files.set(`${name}/${file}`, readFileSync(join(folder, file), "utf8"));
@@ -20,8 +24,10 @@ export function committed(root = ROOT): Map<string, string> {
   return files;
 }
 
+/** The dashboards among them. */
 export function parsed(files: Map<string, string>): Map<string, Dashboard> {
-  return new Map([...files].map(([path, text]) => [path, JSON.parse(text) as Dashboard]));
+  const dashboards = [...files].filter(([path]) => path.endsWith(".json"));
+  return new Map(dashboards.map(([path, text]) => [path, JSON.parse(text) as Dashboard]));
 }
 
 export function regenerated(there: Map<string, string>, made = generateAll()): Finding[] {

@@ -52,8 +52,11 @@ function portable(dashboard: Dashboard, say: Say): void {
 
 function panels(dashboard: Dashboard, say: Say): void {
   const ids = new Set<unknown>();
+  const titles = new Set<unknown>();
   for (const panel of panelsOf(dashboard)) {
     const where = place(dashboard, panel);
+    if (titles.has(panel.title)) say("panel-about", where, "has the title of another panel");
+    titles.add(panel.title);
     if (panel.id === undefined || ids.has(panel.id)) say("panel-id", where, `id ${panel.id} is missing or not unique`);
     ids.add(panel.id);
     if (!panel.title) say("panel-about", where, "has no title");

@@ -1,4 +1,4 @@
-// Every dashboard in every dialect, as the text of its file.
+// Everything that is generated, as the text of its file: every dashboard, and the data sources, in every dialect.
 
 import type * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 
@@ -9,6 +9,7 @@ import { service } from "./dashboards/service.js";
 import { services } from "./dashboards/services.js";
 import { slo } from "./dashboards/slo.js";
 import { type Dialect, dialects } from "./dialect.js";
+import { sources, sourcesPath } from "./provisioning.js";
 
 const dashboards: ((dialect: Dialect) => dashboard.Dashboard)[] = [
   services,
@@ -23,6 +24,7 @@ const dashboards: ((dialect: Dialect) => dashboard.Dashboard)[] = [
 export function generateAll(): Map<string, string> {
   const files = new Map<string, string>();
   for (const dialect of dialects) {
+    files.set(sourcesPath(dialect), sources(dialect));
     for (const make of dashboards) {
       const made = make(dialect);
       files.set(`${dialect.name}/${made.uid}.json`, JSON.stringify(made, null, 2) + "\n");

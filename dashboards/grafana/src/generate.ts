@@ -1,4 +1,4 @@
-// Writes the dashboards of both dialects: npm run generate.
+// Writes the dashboards and data sources of both dialects: npm run generate.
 
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -17,5 +17,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     for (const old of readdirSync(to)) if (old.endsWith(".json")) rmSync(join(to, old));
   }
   for (const [path, text] of files) writeFileSync(join(ROOT, path), text);
-  console.log(`${files.size} dashboards written`);
+  console.log(`${files.size} files written`);
 }

@@ -25,6 +25,7 @@ const FAULTS = {
   "a placeholder of the import dialogue": ["portable", (board) => (panel(board, "stat").description = "${DS_")],
   "an address": ["portable", (board) => (panel(board, "stat").description = "see http://127.0.0.1")],
   "two panels of one id": ["panel-id", (board) => (board.panels[1].id = board.panels[0].id)],
+  "two panels of one title": ["panel-about", (board) => (panel(board, "stat").title = "Slowest operations")],
   "a stat without description": ["panel-about", (board) => (panel(board, "stat").description = "")],
   "a heatmap without unit": ["panel-about", (board) => delete panel(board, "heatmap").fieldConfig.defaults.unit, "braid-service"],
   "a map without units": ["panel-about", (board) => delete panel(board, "nodeGraph").options.nodes.mainStatUnit, "braid-map"],

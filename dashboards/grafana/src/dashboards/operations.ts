@@ -31,7 +31,7 @@ export function operations(dialect: Dialect): dashboard.Dashboard {
     refresh: "30s",
     variables: [dataSource("prometheus"), ...instances("braid_build_info")],
     sections: [
-      { panels: overview() },
+      { panels: [...overview(), alerts()] },
       { title: "What comes in", panels: ingress() },
       { title: "The account: where everything went", panels: [account(), ...outcomes()] },
       { title: "Sinks", panels: sinks() },
@@ -93,6 +93,31 @@ function overview(): Panel[] {
       names: PRESSURE,
     }),
   ];
+}
+
+/** From dashboards/prometheus/braid-alerts.yaml. Some of them are about instances that are gone, so all are shown. */
+function alerts(): Panel {
+  return rows({
+    title: "Alerts on Braid",
+    description: "Braid's own alerts that fire or are about to, of every instance, as Prometheus sees them. Each has a runbook.",
+    width: 24,
+    height: 5,
+    empty: "No alert fires",
+    keys: [
+      { label: "alertname", header: "Alert" },
+      { label: "severity", header: "Severity" },
+      { label: "alertstate", header: "State" },
+      { label: "instance", header: "Instance", absent: "all" },
+    ],
+    columns: [
+      {
+        header: "Series",
+        expr: 'count by (alertname, severity, alertstate, instance) (ALERTS{alertname=~"Braid.+"})',
+        unit: "none",
+      },
+    ],
+    sortBy: "Severity",
+  });
 }
 
 function ingress(): Panel[] {

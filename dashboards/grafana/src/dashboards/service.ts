@@ -46,7 +46,7 @@ export function service(dialect: Dialect): dashboard.Dashboard {
     ],
     sections: [
       { panels: red(dialect, [own, SERVED, 'span_name=~"$operation"']) },
-      { title: "Operations", panels: [operations(dialect, own), selfTime(dialect, own)] },
+      { title: "By operation", panels: [operations(dialect, own), selfTime(dialect, own)] },
       { title: "Neighbours", panels: [neighbours(dialect, "callers"), neighbours(dialect, "callees")] },
       { title: "Logs and traces", panels: [errorLogs(), slowTraces()] },
     ],

@@ -78,14 +78,14 @@ export function services(dialect: Dialect): dashboard.Dashboard {
             thresholds: ERROR_STEPS,
           }),
           single({
-            title: "Median duration",
+            title: "Median of all",
             description: "Half of these requests took no longer.",
             unit: dialect.latencyUnit,
             width: 5,
             expr: all.quantile(0.5),
           }),
           single({
-            title: "p95 of duration",
+            title: "p95 of all",
             description: "95 % of these requests took no longer.",
             unit: dialect.latencyUnit,
             width: 5,
