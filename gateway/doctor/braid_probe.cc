@@ -206,6 +206,12 @@ class BraidProbe {
       return to_.Fail("derived", std::string("/metrics?only=") + only + ": " + what,
                       "Give it more time with --timeout if it has very many series.");
     }
+    if (facts_.start_seconds() <= 0) {
+      facts_.has_page = false;
+      return to_.Fail(
+          "derived", "/metrics?only=self has none of Braid's own metrics",
+          "That is no page of Braid: is this its own address, without a proxy that answers for it?");
+    }
     if (facts_.page.odd_lines > 0) {
       facts_.has_page = false;
       return to_.Fail("derived",

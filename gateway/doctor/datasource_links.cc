@@ -24,7 +24,7 @@ void ForEachText(const Node& node, std::string_view key,
 // A variable of Grafana's panels that provisioning would replace, since it has one dollar only; empty: none.
 // Real variables of the environment have neither dots nor two leading underscores.
 std::string Swallowed(const std::string& text) {
-  static const RE2 kVariable(R"((\$\{?__[A-Za-z_.]+\}?|\$\{[A-Za-z_]+[.:][^}]*\}))");
+  static const RE2 kVariable(R"((\$\{__[^}]*\}?|\$__[A-Za-z_]+|\$\{[A-Za-z_]+[.:][^}]*\}))");
   static const RE2 kExpander(R"(\$__(env|file|vault)\{.*)");  // provisioning's own
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find("$$", begin), text.size());

@@ -38,7 +38,11 @@ Result<std::vector<Sample>> PrometheusApi::Vector(std::string_view query) {
       sample.labels.emplace(std::string(name), std::string(JsonText(value)));
     }
     const json::array& pair = JsonList(JsonMap(row), "value");
-    if (pair.size() == 2) sample.value = JsonNumber(pair[1]).value_or(0);
+    const std::optional<double> value = pair.size() == 2 ? JsonNumber(pair[1]) : std::nullopt;
+    if (!value && !JsonMap(row).contains("histogram")) {
+      return InvalidArgument("/api/v1/query answers with a sample that has no value");
+    }
+    sample.value = value.value_or(0);
     samples.push_back(std::move(sample));
     if (samples.size() == 10'000) break;
   }

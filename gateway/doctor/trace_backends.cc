@@ -151,6 +151,16 @@ bool TempoReachable(Peer& tempo, Reporter& to) {
   return true;
 }
 
+// A list of names, or null if there are none.
+Status LooksLikeServices(const json::object& answer) {
+  const json::value* data = answer.if_contains("data");
+  const bool names = data != nullptr && data->is_array() &&
+                     std::all_of(data->as_array().begin(), data->as_array().end(),
+                                 [](const json::value& name) { return name.is_string(); });
+  if (names || (data != nullptr && data->is_null() && answer.contains("total"))) return {};
+  return InvalidArgument("/api/services does not answer as Jaeger does");
+}
+
 }  // namespace
 
 void ProbeTempo(Peer& tempo, const BraidFacts& facts, Report* report) {
@@ -165,9 +175,8 @@ void ProbeTempo(Peer& tempo, const BraidFacts& facts, Report* report) {
 void ProbeJaeger(Peer& jaeger, const BraidFacts& facts, Report* report) {
   Reporter to(report, "jaeger", jaeger.url());
   const Result<json::value> services = jaeger.GetJson("/api/services", 4 << 20);
-  if (!services.ok() || !JsonMap(*services).contains("data")) {
-    const Status status =
-        services.ok() ? InvalidArgument("/api/services does not answer as Jaeger does") : services.status();
+  const Status status = services.ok() ? LooksLikeServices(JsonMap(*services)) : services.status();
+  if (!status.ok()) {
     to.Fail("reachable", status.message(),
             ReachAdvice("--jaeger", "the Jaeger query service (port 16686 unless configured)", status));
     return to.SkipRest(kJaegerNames, "Jaeger is not there to ask");
