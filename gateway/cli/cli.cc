@@ -99,7 +99,7 @@ Examples:
   braid doctor --prometheus http://127.0.0.1:9090 --loki http://127.0.0.1:3100 --tempo http://127.0.0.1:3200
   braid doctor --datasources /etc/grafana/provisioning/datasources
   braid doctor --url '' --datasources a.yaml --datasources b.yaml      files alone, no Braid
-  braid doctor --loki https://loki.internal --org-id team-a --no-write
+  braid doctor --loki https://loki:3100 --org-id team-a --no-write
   braid doctor --prometheus http://127.0.0.1:9090 -o json | jq '.checks[] | select(.verdict == "fail")'
 
 https uses the system's certificates, or those of SSL_CERT_FILE. No credentials are sent.

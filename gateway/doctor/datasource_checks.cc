@@ -86,10 +86,11 @@ void CheckDataSourceTexts(const std::vector<SourceText>& texts, const Surroundin
   };
   const bool any = !sources.all().empty();
   const std::string nothing = "no data source could be read";
+  const auto counted = [](size_t n, const std::string& what) {
+    return std::to_string(n) + ' ' + what + (n == 1 ? "" : "s");
+  };
   fine("parse", !texts.empty(),
-       std::to_string(sources.all().size()) + " data sources in " + std::to_string(texts.size()) +
-           (texts.size() == 1 ? " file" : " files"),
-       nothing);
+       counted(sources.all().size(), "data source") + " in " + counted(texts.size(), "file"), nothing);
   fine("api_version", any, "1", nothing);
   fine("unique", any, "names and uids occur once", nothing);
   fine("references", any, "every uid referred to is one of them", nothing);

@@ -195,7 +195,7 @@ TEST_F(CliTest, Doctor) {
   EXPECT_EQ(Braid({"doctor", "--url", "http://127.0.0.1:1", "--datasources", good}), kExitUnavailable);
   EXPECT_THAT(out_.str(),
               AllOf(HasSubstr("FAIL     braid.ready "), HasSubstr("Is Braid running"),
-                    HasSubstr("ok       datasources.parse "), HasSubstr("1 data sources in 1 file\n")));
+                    HasSubstr("ok       datasources.parse "), HasSubstr("1 data source in 1 file\n")));
   EXPECT_EQ(Braid({"doctor", "--url", "", "--datasources", good}), kExitOk);
   for (const char* hint : {"--prometheus http://", "--loki http://", "--tempo http://", "--jaeger http://"}) {
     EXPECT_THAT(out_.str(), HasSubstr(hint));
