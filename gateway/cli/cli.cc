@@ -16,6 +16,7 @@
 #include "config/units.h"
 #include "gateway/cli/commands.h"
 #include "gateway/cli/config_commands.h"
+#include "gateway/cli/dashboards_command.h"
 #include "gateway/cli/doctor_command.h"
 #include "gateway/cli/rules_command.h"
 #include "gateway/cli/trace_command.h"
@@ -90,6 +91,17 @@ Examples:
   braid replay --pace realtime day.otlp           as it happened
   braid replay --pace 10x --order time traces.otlp logs.otlp
   braid replay --order shuffle --shuffle-window 60s traces.otlp logs.otlp)";
+
+constexpr const char* kDashboardsExamples = R"(
+Examples:
+  braid dashboards export --out /var/lib/grafana/dashboards/braid
+  braid dashboards export --dialect otel --out ./dashboards        where metrics.dialect is otel
+  braid dashboards export --out /var/lib/grafana/dashboards/braid --provisioning /etc/grafana/provisioning \
+      --prometheus http://prometheus:9090 --loki http://loki:3100 --tempo http://tempo:3200 --url http://braid:9464
+
+The dashboards work on import, too: they ask for their data sources themselves. --provisioning adds the data sources with
+the ways from metrics to traces, from traces to logs and back, and shows the dashboards in a folder of their own.
+docs/dashboards.md has a picture of each.)";
 
 constexpr const char* kRulesExamples = R"(
 Examples:
@@ -187,6 +199,7 @@ class CommandLine {
     Demo();
     Replay();
     Trace();
+    Dashboards();
     Rules();
     Doctor();
     Version();
@@ -368,6 +381,39 @@ class CommandLine {
     AddJson(command, &trace_.json);
   }
 
+  void Dashboards() {
+    CLI::App* above = app_.add_subcommand("dashboards", "Dashboards for Grafana.");
+    above->footer(kDashboardsExamples);
+    above->require_subcommand(1);
+    CLI::App* command =
+        AddTo(above, "export", "Write the dashboards, and how Grafana is to be set up for them.",
+              kDashboardsExamples, [this] { return ExportDashboards(dashboards_, out_, err_); });
+    command
+        ->add_option_function<std::string>(
+            "--dialect",
+            [this](const std::string& name) { dashboards_.dialect = name == "otel" ? "otel" : "tempo"; },
+            "Names of the metrics that they ask for, as in metrics.dialect; both is tempo.")
+        ->check(CLI::IsMember({"tempo", "otel", "both"}))
+        ->default_str("tempo");
+    command->add_option("--out", dashboards_.out, "Folder for the dashboards.")->required()->type_name("DIR");
+    CLI::Option* provisioning = command
+                                    ->add_option("--provisioning", dashboards_.provisioning,
+                                                 "Folder for Grafana's provisioning files.")
+                                    ->type_name("DIR");
+    const auto address = [&](const char* name, std::string* url, const char* help) {
+      AddUrl(command, name, url, help)
+          ->check([](const std::string& text) { return text.empty() ? "expected a URL" : ""; })
+          ->capture_default_str()
+          ->needs(provisioning);
+    };
+    address("--prometheus", &dashboards_.prometheus, "Prometheus, as Grafana reaches it.");
+    address("--loki", &dashboards_.loki, "Loki, likewise.");
+    address("--tempo", &dashboards_.tempo, "Tempo, likewise.");
+    address("--jaeger", &dashboards_.jaeger, "Jaeger's query service, likewise.");
+    address("--url", &dashboards_.url, "Braid's web listener, as browsers reach it.");
+    AddJson(command, &dashboards_.json);
+  }
+
   void Rules() {
     CLI::App* above =
         app_.add_subcommand("rules", "Rules for Prometheus: alerts and service level objectives.");
@@ -477,6 +523,7 @@ class CommandLine {
   DemoOptions demo_;
   ReplayOptions replay_;
   TraceOptions trace_;
+  ExportDashboardsOptions dashboards_;
   ExportRulesOptions rules_;
   DoctorCommandOptions doctor_;
   bool version_json_ = false;

@@ -64,8 +64,8 @@ TEST_F(CliTest, HelpTeaches) {
   EXPECT_EQ(Braid({"--help"}), kExitOk);
   EXPECT_THAT(out_.str(),
               AllOf(HasSubstr("braid demo"), HasSubstr("OTEL_EXPORTER_OTLP_ENDPOINT"), HasSubstr("78")));
-  for (const char* command :
-       {"run", "validate", "print-config", "schema", "demo", "replay", "trace", "rules", "doctor"}) {
+  for (const char* command : {"run", "validate", "print-config", "schema", "demo", "replay", "trace", "rules",
+                              "doctor", "dashboards"}) {
     EXPECT_EQ(Braid({command, "--help"}), kExitOk) << command;
     EXPECT_THAT(out_.str(), HasSubstr("Examples:\n  braid " + std::string(command))) << command;
     EXPECT_EQ(err_.str(), "");
@@ -97,6 +97,10 @@ TEST_F(CliTest, WrongUse) {
                                              {"doctor", "--timeout", "5"},
                                              {"validate", "-o", "xml"},
                                              {"schema", "a", "b"},
+                                             {"dashboards"},
+                                             {"dashboards", "export"},
+                                             {"dashboards", "export", "--out", "x", "--dialect", "grafana"},
+                                             {"dashboards", "export", "--out", "x", "--loki", "http://a"},
                                              {"rules"},
                                              {"rules", "exprot"}}) {
     EXPECT_EQ(Braid(words), kExitUsage) << testing::PrintToString(words) << out_.str();
