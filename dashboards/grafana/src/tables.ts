@@ -78,7 +78,11 @@ export function rows(t: Table): Panel {
 }
 
 function propertiesOf(column: Column): dashboard.DynamicConfigValue[] {
-  const properties: dashboard.DynamicConfigValue[] = [{ id: "unit", value: column.unit }];
+  // A cell without a value is a dash, whatever an empty table says.
+  const properties: dashboard.DynamicConfigValue[] = [
+    { id: "unit", value: column.unit },
+    { id: "noValue", value: "\u2013" },
+  ];
   if (column.decimals !== undefined) properties.push({ id: "decimals", value: column.decimals });
   if (column.links) properties.push({ id: "links", value: column.links });
   if (column.thresholds) {
