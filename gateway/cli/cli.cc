@@ -12,9 +12,11 @@
 #include <string>
 #include <utility>
 
+#include "base/net/http_client.h"
 #include "config/units.h"
 #include "gateway/cli/commands.h"
 #include "gateway/cli/config_commands.h"
+#include "gateway/cli/doctor_command.h"
 #include "gateway/cli/rules_command.h"
 #include "gateway/cli/trace_command.h"
 
@@ -98,6 +100,20 @@ Examples:
 One file for rule_files of prometheus.yml: Braid's own alerts and, for each objective of the SLO file, recording rules and
 burn-rate alerts over 30 days. The SLO file is described in docs/slo.md; what is wrong with it is said as
 file:line:column, and the exit code is then 78. --dialect has to be what metrics.dialect is.)";
+constexpr const char* kDoctorExamples = R"(
+Each check is a line: ok, warn, FAIL or skipped; below it stand what is wrong and what to change. What is not named is
+not probed. Nothing is changed anywhere, but that a Loki gets one line in {service_name="braid-doctor"}.
+
+Examples:
+  braid doctor                                    Braid on this machine alone
+  braid doctor --prometheus http://127.0.0.1:9090 --loki http://127.0.0.1:3100 --tempo http://127.0.0.1:3200
+  braid doctor --datasources /etc/grafana/provisioning/datasources
+  braid doctor --url '' --datasources a.yaml --datasources b.yaml      files alone, no Braid
+  braid doctor --loki https://loki:3100 --org-id team-a --no-write
+  braid doctor --prometheus http://127.0.0.1:9090 -o json | jq '.checks[] | select(.verdict == "fail")'
+
+https uses the system's certificates, or those of SSL_CERT_FILE. No credentials are sent.
+Exit codes: 0 nothing failed (warnings are allowed), 1 something did, 64 wrong use, 69 Braid does not answer.)";
 
 // What all commands that read the configuration take.
 void AddConfig(CLI::App* command, ConfigSource* source) {
@@ -134,6 +150,13 @@ CLI::Option* AddDuration(CLI::App* command, const std::string& name, std::chrono
       ->type_name("DURATION");
 }
 
+// An HTTP address that may be left out, or be empty.
+CLI::Option* AddUrl(CLI::App* command, const std::string& name, std::string* url, const std::string& help) {
+  return command->add_option(name, *url, help)
+      ->check(CLI::Validator([](std::string& text) { return DescribeBadUrl(text); }, ""))
+      ->type_name("URL");
+}
+
 // Whether to colour what goes to standard output (https://no-color.org).
 bool WantColor() {
   const char* no_color = std::getenv("NO_COLOR");
@@ -165,6 +188,7 @@ class CommandLine {
     Replay();
     Trace();
     Rules();
+    Doctor();
     Version();
   }
 
@@ -395,6 +419,39 @@ class CommandLine {
     });
   }
 
+  void Doctor() {
+    CLI::App* command = Add("doctor", "Check Braid and what stands around it, and say what to change.",
+                            kDoctorExamples, [this] {
+                              doctor_.color = WantColor();
+                              return RunDoctor(doctor_, out_);
+                            });
+    AddUrl(command, "--url", &doctor_.probe.url, "Braid's web listener.")->capture_default_str();
+    AddUrl(command, "--prometheus", &doctor_.probe.prometheus, "A Prometheus that is to scrape it.");
+    AddUrl(command, "--loki", &doctor_.probe.loki, "A Loki that is to take its logs.");
+    AddUrl(command, "--tempo", &doctor_.probe.tempo, "A Tempo that is to take its traces.");
+    AddUrl(command, "--jaeger", &doctor_.probe.jaeger, "A Jaeger query service that is to have them.");
+    command
+        ->add_option(
+            "--datasources", doctor_.probe.datasources,
+            "Grafana's data source files, or a folder of them. May be repeated; all are read together.")
+        ->check(CLI::ExistingPath)
+        ->allow_extra_args(false)
+        ->type_name("FILE_OR_DIR");
+    command
+        ->add_option("--org-id", doctor_.probe.org_id,
+                     "Tenant: X-Scope-OrgID for Prometheus, Loki and Tempo.")
+        ->check(CLI::Validator(
+            [](std::string& text) {
+              return net::ValidHttpHeader("X-Scope-OrgID", text) ? std::string() : "has a control character";
+            },
+            ""))
+        ->type_name("TENANT");
+    AddDuration(command, "--timeout", &doctor_.probe.timeout, "How long to wait for one answer.")
+        ->default_str("5s");
+    command->add_flag("!--no-write", doctor_.probe.write, "Do not write the line to Loki.");
+    AddJson(command, &doctor_.json);
+  }
+
   void Version() {
     CLI::App* command = Add("version", "Print the version.", "", [this] {
       if (version_json_) {
@@ -421,6 +478,7 @@ class CommandLine {
   ReplayOptions replay_;
   TraceOptions trace_;
   ExportRulesOptions rules_;
+  DoctorCommandOptions doctor_;
   bool version_json_ = false;
 };
 
