@@ -24,7 +24,7 @@ class RulesTest : public testing::Test {
   }
   ~RulesTest() override { std::filesystem::remove_all(folder_); }
 
-  int Export(std::vector<std::string> words) {
+  int Export(const std::vector<std::string>& words) {
     std::vector<const char*> all = {"braid", "rules", "export"};
     for (const std::string& word : words) all.push_back(word.c_str());
     out_.str("");
