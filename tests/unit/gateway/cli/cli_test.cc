@@ -65,7 +65,7 @@ TEST_F(CliTest, HelpTeaches) {
   EXPECT_THAT(out_.str(),
               AllOf(HasSubstr("braid demo"), HasSubstr("OTEL_EXPORTER_OTLP_ENDPOINT"), HasSubstr("78")));
   for (const char* command :
-       {"run", "validate", "print-config", "schema", "demo", "replay", "trace", "doctor"}) {
+       {"run", "validate", "print-config", "schema", "demo", "replay", "trace", "doctor", "rules"}) {
     EXPECT_EQ(Braid({command, "--help"}), kExitOk) << command;
     EXPECT_THAT(out_.str(), HasSubstr("Examples:\n  braid " + std::string(command))) << command;
     EXPECT_EQ(err_.str(), "");
@@ -96,7 +96,9 @@ TEST_F(CliTest, WrongUse) {
                                              {"doctor", "--org-id", "a\nb"},
                                              {"doctor", "--timeout", "5"},
                                              {"validate", "-o", "xml"},
-                                             {"schema", "a", "b"}}) {
+                                             {"schema", "a", "b"},
+                                             {"rules"},
+                                             {"rules", "exprot"}}) {
     EXPECT_EQ(Braid(words), kExitUsage) << testing::PrintToString(words) << out_.str();
     EXPECT_NE(err_.str(), "") << testing::PrintToString(words);
   }
