@@ -1,5 +1,6 @@
 #include "gateway/cli/dashboards_command.h"
 
+#include <CLI/App.hpp>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <ostream>
@@ -11,6 +12,7 @@
 #include "config/schema.h"
 #include "dashboards/embedded.h"
 #include "gateway/cli/commands.h"
+#include "gateway/cli/options.h"
 #include "gateway/cli/write_file.h"
 
 namespace braid::gateway::cli {
@@ -74,7 +76,46 @@ std::string Provider(const fs::path& folder) {
                   "      path: '" + Provisioned(folder.string()) + "'\n");
 }
 
+constexpr const char* kExamples = R"(
+Examples:
+  braid dashboards export --out /var/lib/grafana/dashboards/braid
+  braid dashboards export --dialect otel --out ./dashboards        where metrics.dialect is otel
+  braid dashboards export --out /var/lib/grafana/dashboards/braid --provisioning /etc/grafana/provisioning \
+      --prometheus http://prometheus:9090 --loki http://loki:3100 --tempo http://tempo:3200 --url http://braid:9464
+
+The dashboards work on import, too: they ask for their data sources themselves. --provisioning adds the data sources with
+the ways from metrics to traces, from traces to logs and back, and shows the dashboards in a folder of their own.
+docs/dashboards.md has a picture of each.)";
+
 }  // namespace
+
+void AddDashboardsOptions(CLI::App* above, CLI::App* command, ExportDashboardsOptions* options) {
+  above->footer(kExamples);
+  command->footer(kExamples);
+  command
+      ->add_option_function<std::string>(
+          "--dialect",
+          [options](const std::string& name) { options->dialect = name == "otel" ? "otel" : "tempo"; },
+          "Names of the metrics that they ask for, as in metrics.dialect; both is tempo.")
+      ->check(CLI::IsMember({"tempo", "otel", "both"}))
+      ->default_str("tempo");
+  command->add_option("--out", options->out, "Folder for the dashboards.")->required()->type_name("DIR");
+  CLI::Option* provisioning =
+      command->add_option("--provisioning", options->provisioning, "Folder for Grafana's provisioning files.")
+          ->type_name("DIR");
+  const auto address = [&](const char* name, std::string* url, const char* help) {
+    AddUrl(command, name, url, help)
+        ->check([](const std::string& text) { return text.empty() ? "expected a URL" : ""; })
+        ->capture_default_str()
+        ->needs(provisioning);
+  };
+  address("--prometheus", &options->prometheus, "Prometheus, as Grafana reaches it.");
+  address("--loki", &options->loki, "Loki, likewise.");
+  address("--tempo", &options->tempo, "Tempo, likewise.");
+  address("--jaeger", &options->jaeger, "Jaeger's query service, likewise.");
+  address("--url", &options->url, "Braid's web listener, as browsers reach it.");
+  AddJson(command, &options->json);
+}
 
 int ExportDashboards(const ExportDashboardsOptions& options, std::ostream& out, std::ostream& err) {
   std::error_code error;

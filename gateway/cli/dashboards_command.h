@@ -1,5 +1,6 @@
 #pragma once
 
+#include <CLI/App.hpp>
 #include <iosfwd>
 #include <string>
 
@@ -19,6 +20,9 @@ struct ExportDashboardsOptions {
 
   bool json = false;
 };
+
+// What `dashboards` and its `export` take; `options` outlives the parsing.
+void AddDashboardsOptions(CLI::App* above, CLI::App* command, ExportDashboardsOptions* options);
 
 // `braid dashboards export`: writes the dashboards of one dialect, and says which files it wrote. Files of
 // theirs that were there are replaced, others left alone. Exit codes: 1 if one cannot be written.

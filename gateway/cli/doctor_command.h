@@ -5,6 +5,10 @@
 
 #include "gateway/doctor/doctor.h"
 
+namespace CLI {
+class App;
+}
+
 namespace braid::gateway::cli {
 
 struct DoctorCommandOptions {
@@ -17,7 +21,7 @@ struct DoctorCommandOptions {
 // and does not answer, else 1 if a check failed.
 int RunDoctor(const DoctorCommandOptions& options, std::ostream& out);
 
-// Why a --url is none, for CLI11; empty if it is one, or empty itself.
-std::string DescribeBadUrl(const std::string& url);
+// Its options and examples. `options` outlives the parsing.
+void AddDoctorOptions(CLI::App* command, DoctorCommandOptions* options);
 
 }  // namespace braid::gateway::cli

@@ -1,5 +1,6 @@
 #include "gateway/cli/rules_command.h"
 
+#include <CLI/App.hpp>
 #include <ostream>
 #include <utility>
 
@@ -9,6 +10,66 @@
 #include "gateway/rules/slo_rules.h"
 
 namespace braid::gateway::cli {
+namespace {
+
+constexpr const char* kRulesExamples = R"(
+Examples:
+  braid rules export > braid-rules.yaml           Braid's own alerts
+  braid rules export --slo slo.yaml --out braid-rules.yaml
+  braid rules export --slo slo.yaml --only slo --dialect otel
+
+One file for rule_files of prometheus.yml: Braid's own alerts and, for each objective of the SLO file, recording rules and
+burn-rate alerts over 30 days. The SLO file is described in docs/slo.md; what is wrong with it is said as
+file:line:column, and the exit code is then 78. --dialect has to be what metrics.dialect is.)";
+
+}  // namespace
+
+void AddRulesOptions(CLI::App* above, CLI::App* command, ExportRulesOptions* options) {
+  above->footer(kRulesExamples);
+  command->footer(kRulesExamples);
+  CLI::Option* slo =
+      command->add_option("--slo", options->slo_file, "Objectives to make rules for.")->type_name("FILE");
+  command
+      ->add_option_function<std::string>(
+          "--dialect", [options](const std::string& name) { options->dialect = *rules::ParseDialect(name); },
+          "Names of the metrics that the objectives are about, as in metrics.dialect; both is tempo.")
+      ->check(CLI::IsMember({"tempo", "otel", "both"}))
+      ->default_str("tempo");
+  command->add_option("--runbooks", options->runbooks, "Where docs/runbooks.md is to be found.")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return text.empty() || text.find_first_of("# \t\n{}") != std::string::npos
+                       ? "expected a link without '#', blanks and braces, such as "
+                         "https://example.org/runbooks.md"
+                       : std::string();
+          },
+          ""))
+      ->type_name("URL")
+      ->capture_default_str();
+  CLI::Option* only = command
+                          ->add_option_function<std::string>(
+                              "--only",
+                              [options](const std::string& part) {
+                                options->braid = part == "braid";
+                                options->slo = part == "slo";
+                              },
+                              "braid: Braid's own alerts only. slo: the objectives only.")
+                          ->check(CLI::IsMember({"braid", "slo"}));
+  command->add_option("--out", options->out_file, "Write it there instead of to standard output.")
+      ->type_name("FILE");
+  command
+      ->add_option_function<std::string>(
+          "-o,--output", [options](const std::string& format) { options->json = format == "json"; },
+          "How to print.")
+      ->check(CLI::IsMember({"yaml", "json"}))
+      ->default_str("yaml");
+  command->parse_complete_callback([options, slo, only] {
+    if (options->braid && options->slo) return;
+    if (options->slo == slo->empty())
+      throw CLI::ValidationError(only->get_name(),
+                                 slo->empty() ? "slo needs --slo FILE" : "braid makes nothing of --slo");
+  });
+}
 int ExportRules(const ExportRulesOptions& options, std::ostream& out, std::ostream& err) {
   rules::RuleFile file;
   if (options.braid) {

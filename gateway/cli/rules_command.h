@@ -1,5 +1,6 @@
 #pragma once
 
+#include <CLI/App.hpp>
 #include <iosfwd>
 #include <string>
 
@@ -16,6 +17,9 @@ struct ExportRulesOptions {
   bool json = false;
   std::string out_file;  // empty: standard output
 };
+
+// What `rules` and its `export` take; `options` outlives the parsing.
+void AddRulesOptions(CLI::App* above, CLI::App* command, ExportRulesOptions* options);
 
 // `braid rules export`: one rule file for Prometheus. Exit codes: 78 if the SLO file is wrong, 1 if the
 // output cannot be written; then nothing was, and a file that was there is as it was.

@@ -1,13 +1,12 @@
 #include "gateway/doctor/datasource_files.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <system_error>
 #include <utility>
 
+#include "config/load.h"
 #include "config/yaml.h"
 
 namespace braid::gateway::doctor {
@@ -62,16 +61,11 @@ std::vector<SourceText> ReadSourceTexts(const std::vector<std::string>& paths, R
 
   std::vector<SourceText> texts;
   for (const std::string& file : files) {
-    std::ifstream in(file, std::ios::binary);
-    if (!in) {
-      to.Fail("parse", file + ": " + std::generic_category().message(errno),
-              "Is the path right, and readable for you?");
+    std::string text;
+    if (const std::string problem = config::ReadSource(file, &text); !problem.empty()) {
+      to.Fail("parse", file + ": " + problem, "Is the path right, and readable for you?");
       continue;
     }
-    // One byte more than is allowed, so that ParseYaml() sees it is too much.
-    std::string text(config::kMaxYamlBytes + 1, '\0');
-    in.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<size_t>(in.gcount()));
     texts.push_back({file, std::move(text)});
   }
   return texts;

@@ -92,32 +92,41 @@ class LokiProbe {
       to_.Fail("reachable", "/ready " + Describe(*ready), kTenant);
       return false;
     }
-    // A gateway in front of Loki often passes /loki alone on.
-    to_.Ok("reachable", ready->status == 200
+    // A gateway in front of Loki often passes /loki alone on: then what it says of its version has to do.
+    const Result<json::value> info = peer_.GetJson("/loki/api/v1/status/buildinfo", 1 << 20);
+    version_ = info.ok() ? std::string(JsonText(JsonMap(*info), "version")) : "";
+    const bool says_ready = ready->status == 200 && ready->body.starts_with("ready");
+    if (!says_ready && version_.empty()) {
+      const Status status =
+          info.ok() ? InvalidArgument("/loki/api/v1/status/buildinfo tells no version") : info.status();
+      to_.Fail("reachable",
+               "does not answer as Loki does: /ready has status " + std::to_string(ready->status) + "; " +
+                   status.message(),
+               ReachAdvice("--loki", "Loki", status));
+      return false;
+    }
+    to_.Ok("reachable", says_ready
                             ? "ready"
-                            : "answers, though not at /ready (" + std::to_string(ready->status) + ")");
+                            : "answers, though not at /ready (status " + std::to_string(ready->status) + ")");
     return true;
   }
 
   void Version() {
-    const Result<json::value> info = peer_.GetJson("/loki/api/v1/status/buildinfo", 1 << 20);
-    const std::string version = info.ok() ? std::string(JsonText(JsonMap(*info), "version")) : "";
-    if (version.empty()) {
-      return to_.Warn("version",
-                      "not known: " + (info.ok() ? std::string("/loki/api/v1/status/buildinfo tells none")
-                                                 : info.status().message()),
-                      "Is this Loki's own address? Structured metadata needs Loki 2.9, better 3.");
+    if (version_.empty()) {
+      return to_.Warn("version", "not known: /loki/api/v1/status/buildinfo tells none",
+                      "Structured metadata needs Loki 2.9, better 3: look which this is.");
     }
     int major = 0, minor = 0;
-    const char* end = version.data() + version.size();
-    const auto first = std::from_chars(version.data(), end, major);
-    if (first.ec == std::errc() && first.ptr != end && *first.ptr == '.')
+    const char* end = version_.data() + version_.size();
+    const auto first = std::from_chars(version_.data(), end, major);
+    if (first.ec == std::errc() && first.ptr != end && *first.ptr == '.') {
       std::from_chars(first.ptr + 1, end, minor);
+    }
     if (first.ec == std::errc() && (major < 2 || (major == 2 && minor < 9))) {
-      return to_.Fail("version", "version " + version + " has no structured metadata",
+      return to_.Fail("version", "version " + version_ + " has no structured metadata",
                       "Use Loki 3, where it is on unless switched off. Then:\n" + std::string(kAllow));
     }
-    to_.Ok("version", "version " + version);
+    to_.Ok("version", "version " + version_);
   }
 
   // What Loki itself says that is in effect; many do not show it.
@@ -298,6 +307,7 @@ class LokiProbe {
   Peer& peer_;
   const LokiOptions& options_;
   Reporter to_;
+  std::string version_;  // empty: not told
 };
 
 }  // namespace

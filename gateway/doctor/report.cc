@@ -38,7 +38,7 @@ std::string Pad(std::string text, size_t width) {
 }
 
 std::string Label(Verdict verdict, bool color) {
-  const std::string text = Pad(verdict == Verdict::kFail ? "FAIL" : std::string(VerdictName(verdict)), 8);
+  std::string text = Pad(verdict == Verdict::kFail ? "FAIL" : std::string(VerdictName(verdict)), 8);
   if (!color) return text;
   const char* code = "";
   switch (verdict) {

@@ -18,7 +18,6 @@ from traffic import GrpcSender, checkout, logs_request, spans_request
 DOCS = os.path.join(braid_support.CHECKOUT, "docs", "doctor.md")
 PROVISIONING = os.path.join(braid_support.CHECKOUT, "dashboards", "grafana", "provisioning", "datasources")
 QUICK = {"correlate": {"settle": "100ms"}}
-ALERT = {"name": "braid", "rules": [{"alert": "BraidMemoryPressure", "expr": "braid_memory_pressure_level > 2"}]}
 
 
 class Findings:
@@ -116,14 +115,16 @@ def has_calls(prometheus):
 # --- Prometheus ---
 
 
-# Scenario: Debian's Prometheus scrapes a Braid with traffic, keeps exemplars, and has an alert about it.
+# Scenario: Debian's Prometheus scrapes a Braid with traffic, keeps exemplars, and has the rules that Braid exports.
 # Guarantees: every check of Braid and Prometheus is ok (native histograms are not needed), in half a minute; exit code 0;
 # text says the same, without colours into a pipe.
-def test_all_well(busy_braid, prometheus):
+def test_all_well(busy_braid, prometheus, tmp_path):
     braid = busy_braid()
-    scraper = prometheus(braid.web_address, rule_groups=[ALERT])
+    rules = tmp_path / "braid-rules.yaml"  # as the doctor advises
+    rules.write_text(braid.run("rules", "export").stdout)
+    scraper = prometheus(braid.web_address, rules=[rules])
     has_calls(scraper)
-    eventually(lambda: scraper.api("rules")["groups"][0]["rules"][0]["health"] == "ok")
+    eventually(lambda: all(rule["health"] == "ok" for group in scraper.api("rules")["groups"] for rule in group["rules"]), 90)
     found = doctor("--url", braid.web, "--prometheus", scraper.url)
     assert found.code == 0 and found.with_verdict("warn", "fail") == [], found.checks
     mine = [check for check in found.checks if check["id"].startswith(("braid.", "prometheus."))]
@@ -173,11 +174,13 @@ def test_not_scraped(busy_braid, start_braid, prometheus):
 
 # Scenario: the job takes too little: a sample limit, a part of the page, metrics dropped by relabelling; and a rule fails.
 # Guarantees: each is found where it belongs, with the setting.
-def test_scrape_that_loses(busy_braid, prometheus):
+def test_scrape_that_loses(busy_braid, prometheus, tmp_path):
     braid = busy_braid()
     limited = prometheus(braid.web_address, job={"sample_limit": 10})
-    own = prometheus(braid.web_address, job={"params": {"only": ["self"]}}, rule_groups=[
-        {"name": "sick", "rules": [{"record": "x", "expr": "braid_build_info * on () group_left () braid_receiver_bytes_total"}]}])
+    sick = tmp_path / "sick.yaml"
+    sick.write_text("groups: [{name: sick, rules: [{record: x, expr: "
+                    "'braid_build_info * on () group_left () braid_receiver_bytes_total'}]}]\n")
+    own = prometheus(braid.web_address, job={"params": {"only": ["self"]}}, rules=[sick])
     dropped = prometheus(braid.web_address, job={"metric_relabel_configs": [
         {"source_labels": ["__name__"], "regex": "traces_spanmetrics_latency.*", "action": "drop"}]})
     derived = prometheus(braid.web_address, job={"params": {"only": ["derived"]}})
@@ -377,11 +380,6 @@ def test_broken_servers(how):
         with Broken(how) as broken:
             arguments = [flag, broken.url] if flag == "--url" else ["--url", "", flag, broken.url]
             found = doctor(*arguments, "--timeout", "1s")
-        if name == "loki.reachable" and how in ("html", "endless"):
-            # Whatever answers /ready may be a gateway; then the rest fails.
-            assert found.verdict("loki.write") == "fail" or found.verdict("loki.read") == "fail", found.checks
-            assert found.seconds < 12
-            continue
         assert found.verdict(name) == "fail", (flag, how, found.checks)
         assert found.code == (69 if flag == "--url" else 1)
         assert found.seconds < 4, (flag, how)

@@ -64,8 +64,8 @@ TEST_F(CliTest, HelpTeaches) {
   EXPECT_EQ(Braid({"--help"}), kExitOk);
   EXPECT_THAT(out_.str(),
               AllOf(HasSubstr("braid demo"), HasSubstr("OTEL_EXPORTER_OTLP_ENDPOINT"), HasSubstr("78")));
-  for (const char* command : {"run", "validate", "print-config", "schema", "demo", "replay", "trace", "rules",
-                              "doctor", "dashboards"}) {
+  for (const char* command : {"run", "validate", "print-config", "schema", "demo", "replay", "trace",
+                              "doctor", "rules", "dashboards"}) {
     EXPECT_EQ(Braid({command, "--help"}), kExitOk) << command;
     EXPECT_THAT(out_.str(), HasSubstr("Examples:\n  braid " + std::string(command))) << command;
     EXPECT_EQ(err_.str(), "");

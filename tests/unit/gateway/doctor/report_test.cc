@@ -18,6 +18,7 @@ Report Example() {
   to.Fail("write", "refused", "In Loki:\n  allow: true");
   constexpr std::string_view kRest[] = {"reachable", "write", "read", "config"};
   to.SkipRest(kRest, "not known");
+  to.Skip("other", "another reason");
   to.Warn("version", "old", "newer");
   return report;
 }
@@ -31,9 +32,10 @@ TEST(ReportTest, Text) {
             "         In Loki:\n"
             "           allow: true\n"
             "skipped  loki.read and 1 more               not known\n"
+            "skipped  loki.other                         another reason\n"
             "warn     loki.version                       old\n"
             "         newer\n"
-            "\n1 ok, 1 warning, 1 failed, 2 skipped\n");
+            "\n1 ok, 1 warning, 1 failed, 3 skipped\n");
   EXPECT_THAT(RenderText(Example(), true), HasSubstr("\x1b[1;31mFAIL    \x1b[0m loki.write"));
 }
 
@@ -42,7 +44,7 @@ TEST(ReportTest, Text) {
 TEST(ReportTest, Json) {
   const boost::json::object out = RenderJson(Example());
   EXPECT_FALSE(out.at("ok").as_bool());
-  ASSERT_EQ(out.at("checks").as_array().size(), 5u);
+  ASSERT_EQ(out.at("checks").as_array().size(), 6u);
   EXPECT_EQ(
       boost::json::serialize(out.at("checks").as_array()[1]),
       R"({"id":"loki.write","target":"http://l","verdict":"fail","message":"refused","advice":"In Loki:\n  allow: true"})");
