@@ -158,9 +158,11 @@ class Page {
                 Default(property, IsRequired(schema, key)) + " | " + Escape(property.description) + " |\n";
       }
       if (property.items && !property.items->one_of.empty()) nested->push_back(property.items.get());
+      if (property.items) Rows(*property.items, path + "[].", nested);
       if (property.additional) {
         out_ += "| " + Code(path + ".<name>") + " | " + TypeName(*property.additional) + " | | " +
                 Escape(property.additional->description) + " |\n";
+        Rows(*property.additional, path + ".<name>.", nested);
       }
       Rows(property, path + '.', nested);
     }

@@ -244,6 +244,30 @@ TEST(ReferenceTest, PageIsUpToDate) {
       << "braid schema -o markdown > docs/configuration.md";
 }
 
+void CheckInPage(const Schema& schema, const std::string& path, const std::string& page) {
+  for (const auto& [key, property] : schema.properties) {
+    const std::string below = path.empty() ? key : path + '.' + key;
+    const bool section = property.object && property.additional == nullptr && !property.nullable;
+    if (!section) {
+      EXPECT_THAT(page, HasSubstr("| `" + below + "` |"));
+    }
+    CheckInPage(property, below, page);
+  }
+  for (const Schema& one : schema.one_of) CheckInPage(one, "", page);
+  if (schema.items) CheckInPage(*schema.items, path + "[]", page);
+  if (schema.additional) CheckInPage(*schema.additional, path + ".<name>", page);
+}
+
+// Scenario: the whole schema is walked, into lists and named maps as well.
+// Guarantees: every key is in the reference, under the path that a file has it at in its section.
+TEST(ReferenceTest, HasEveryKey) {
+  const std::string page = ReferencePage();
+  for (const auto& [key, section] : RootSchema().properties) {
+    const Schema* entry = section.items ? section.items.get() : section.additional.get();
+    CheckInPage(entry == nullptr ? section : *entry, "", page);
+  }
+}
+
 // Scenario: values come from the environment, from files and with dollars.
 // Guarantees: they are put in after parsing, take the type that is expected, and are not looked at again.
 TEST_F(LoadTest, Substitutes) {
