@@ -85,6 +85,7 @@ std::string TypeName(const Schema& schema) {
   }
   if (schema.array) return "list of " + TypeName(*schema.items);
   if (!schema.one_of.empty()) return "map, by " + Code(schema.discriminator);
+  if (schema.object && schema.string) return "text or map";
   if (schema.object) return schema.additional == nullptr ? "map" : "map of names";
   if (schema.boolean) return "true or false";
   if (schema.integer) {

@@ -83,7 +83,9 @@ receivers:
       cors: {allowed_origins: ['*']}
 web: {listen: 0.0.0.0:80, insecure: true}
 correlate: {window: 1m, log_hold: 500ms, logs: {wait_for: verdict}, spans: {wait: none}}
-metrics: {max_series: 7, exemplars: false, size: false, ingested: {enabled: false, stale_after: 1h, max_series: 9,
+metrics: {max_series: 7, exemplars: false, size: false, exceptions: true, exception_message: true,
+           dimensions: [http.route, {name: zone, default: none}, {name: a b, label: c}],
+           exclude_labels: [span_kind, service], sampling: {ratio_attribute: SampleRatio}, ingested: {enabled: false, stale_after: 1h, max_series: 9,
            exemplars: {enabled: true, match: [a, b], metrics: x}}}
 store: {max_bytes: 12.5%}
 filters:
@@ -130,6 +132,10 @@ shutdown: {drain_deadline: 1s}
   metrics.max_series = 7;
   metrics.exemplars = false;
   metrics.size = false;
+  metrics.exceptions = metrics.exception_message = true;
+  metrics.dimensions = {{"http.route", "", ""}, {"zone", "none", ""}, {"a b", "", "c"}};
+  metrics.exclude_labels = {.service = true, .span_kind = true};
+  metrics.ratio_attribute = "SampleRatio";
   metrics.ingested = {false, milliseconds(3'600'000), 9, {true, {"a", "b"}, "x"}};
   EXPECT_EQ(c.metrics, metrics);
   EXPECT_EQ(c.store.max_bytes, 128_MiB);
@@ -227,6 +233,29 @@ TEST_F(LoadTest, ExamplesAreValidAndSurviveBeingPrinted) {
       EXPECT_EQ(again.config, loaded.config) << path;
     }
   }
+}
+
+// Scenario: entries that may be a text or a map, both ways, and from the command line.
+// Guarantees: they read alike; printed is the short form wherever nothing is lost by it.
+TEST_F(LoadTest, TextStandsForAMap) {
+  const auto printed = [&](const std::string& dimensions) {
+    const Loaded loaded = LoadText("metrics: {dimensions: " + dimensions + "}");
+    EXPECT_TRUE(loaded.ok()) << loaded.Report();
+    const std::string text = PrintYaml(loaded, {.origins = false, .descriptions = false});
+    EXPECT_EQ(LoadText(text).config, loaded.config) << text;
+    return text;
+  };
+  EXPECT_THAT(printed("[a.b, {name: c}, {name: d, default: '', label: ''}]"),
+              HasSubstr("  dimensions: [a.b, c, d]\n"));
+  EXPECT_THAT(printed("[a.b, {name: c, default: none}]"), HasSubstr("  dimensions:\n"
+                                                                    "    - a.b\n"
+                                                                    "    - name: c\n"
+                                                                    "      default: none\n"
+                                                                    "      label: \"\"\n"));
+  const Loaded set = LoadText("", {"metrics.dimensions=[5, {name: true, default: 7}]"});
+  ASSERT_TRUE(set.ok()) << set.Report();
+  EXPECT_THAT(set.config.metrics.dimensions,
+              ElementsAre(Metrics::Dimension{"5", "", ""}, Metrics::Dimension{"true", "7", ""}));
 }
 
 // Scenario: full.yaml is loaded and printed with descriptions.
