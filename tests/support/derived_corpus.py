@@ -167,6 +167,8 @@ def dimensions(seed, now):
             attributes += [("a.b", "dot"), ("a_b", "underscore")]
         if n % 6 == 3:
             attributes += [("span_name", "attribute"), ("a.b", "only dot")]
+        if n % 6 == 5:
+            attributes += [("a.b", f"unseen {n // 12}"), ("a_b", "underscore")]
         m.span(places[n % 4], "dims", kind=(SERVER, CLIENT, INTERNAL)[n % 3], attributes=attributes)
 
     for resource in (
@@ -208,8 +210,24 @@ def errors(seed, now):
 
 
 def events(seed, now):
+    """Events and exceptions, on spans that have dimensions and messages of their own, and on such that have none."""
     m = Maker(seed, now)
     thrown = [Event("exception", now, [("exception.type", kind)]) for kind in ("ValueError", "java.io.IOException", "")]
+    thrown += [
+        Event("exception", now, [("exception.type", kind), ("exception.message", message)])
+        for kind, message in (
+            ("ValueError", "no such item"), ("ValueError", "no such\nuser"), ("", "nameless"), ("KeyError", ""),
+            ("KeyError", 7), ("KeyError", "\u00e9" * 1500), ("k" * 3000, "m" * 3000), ("KeyError", ["a", 1]))
+    ]
+    placed = m.service("eventful", deployment__environment__name="of resource", zone="z1")
+    for n in range(48):
+        attributes = [("http.request.method", ("GET", "POST")[n % 2])] if n % 3 else []
+        if n % 4 == 1:
+            attributes.append(("deployment.environment.name", "of span"))
+        some = [Event("retry", now), Event("exception", now, [("exception.type", "E"), ("exception.message", f"m{n % 3}")])]
+        m.span(placed if n % 5 else "eventful", "with both", kind=(SERVER, CLIENT)[n % 2], attributes=attributes,
+               status=ERROR if n % 4 else UNSET, message=("", "card refused", "out of stock")[n % 3] if n % 4 else "",
+               events=some[n % 3:] + m.random.sample(thrown, n % 4), tracestate="ot=th:c" if n % 7 == 0 else "")
     for n in range(20):
         some = [Event(name, now) for name in m.random.sample(["retry", "cache miss", "x\ny", ""], n % 4)]
         some += m.random.sample(thrown, n % 3) + [Event("exception")] * (n % 2)
@@ -270,6 +288,39 @@ def weights(seed, now):
     for mine, theirs in (("ot=th:8", ""), ("", "ot=th:c"), ("ot=th:8", "ot=th:c"), ("ot=th:4", "ot=th:4")):
         caller = m.span("sampled", "calls", kind=CLIENT, ns=20 * MS, tracestate=mine)
         m.span("also sampled", "answers", caller, SERVER, ns=10 * MS, tracestate=theirs)
+    return m.spans
+
+
+RATIO = "SampleRatio"
+ODD_RATIOS = (1, 1.0, 0, 2, -0.5, 1.0000000000000002, float("nan"), float("inf"), "0.5", "1", ".25", "5.", "1e-3", "1E-3", "2", "0",
+              "-0.5", "", " 0.5", "0.5 ", "+0.5", "0x1p-1", "1/2", "50%", "half", "nan", "inf", True, None, b"0.5", [0.5], 2.0**-56,
+              1.5 * 2.0**-56, 2.5 * 2.0**-56, 2.0**-58, 1e-300, 1 - 2.0**-53)
+
+
+def ratios(seed, now):
+    """Spans that tell the share that was kept in an attribute, of their own or of the resource, with and without a
+    threshold in the tracestate; edges whose ends differ in weight by that."""
+    m = Maker(seed, now)
+    for n in range(90):
+        probability = PROBABILITIES[n % 5]
+        m.span("rated", f"p{n % 3}", kind=(SERVER, CLIENT, INTERNAL)[n % 3], ns=m.random.randrange(2 * SECOND),
+               status=(UNSET, ERROR)[n % 4 == 0], attributes=[(RATIO, probability if n % 2 else str(probability))],
+               events=[Event("retry")] * (n % 2))
+    for n, value in enumerate(ODD_RATIOS):
+        m.span("rated", f"odd {n}", kind=SERVER, ns=m.random.randrange(SECOND), attributes=[(RATIO, value)])
+    states = ("ot=th:8", "ot=th:c;rv:d0000000000000", "ot=th:0", "ot=th:zz", "ot=rv:12345678901234", "other=x")
+    for n, state in enumerate(states):
+        m.span("rated", f"state {n}", kind=SERVER, attributes=[(RATIO, 0.01)], tracestate=state)
+    by_resource = m.service("rated resource", SampleRatio=0.125)
+    m.span(by_resource, "by resource")
+    m.span(by_resource, "by resource", attributes=[(RATIO, 0.5)])
+    m.span(by_resource, "by resource", attributes=[(RATIO, "wrong")])
+    m.span(by_resource, "by resource", tracestate="ot=th:8")
+    for mine, theirs in ((0.5, None), (None, 0.25), (0.1, 0.25), (0.5, 0.5)):
+        attributes = [[(RATIO, ratio)] if ratio else [] for ratio in (mine, theirs)]
+        caller = m.span("rated", "calls", kind=CLIENT, ns=20 * MS, attributes=attributes[0])
+        m.span("also rated", "answers", caller, SERVER, ns=10 * MS, attributes=attributes[1])
+        m.span("rated", "asks", caller, CLIENT, 5 * MS, attributes=attributes[0] + [("db.system", "postgresql")])
     return m.spans
 
 
@@ -654,7 +705,7 @@ def tempo_cases(seed, now):
 
 def everything(seed, now):
     spans = []
-    for make in (red, dimensions, errors, events, weights, shop, fan_out, graph, self_times):
+    for make in (red, dimensions, errors, events, weights, ratios, shop, fan_out, graph, self_times):
         spans += make(f"{seed} {make.__name__}", now)
     for case, _ in tempo_cases(f"{seed} tempo", now).values():
         spans += case
