@@ -61,8 +61,9 @@ constexpr double kPressureLevels[] = {0.86, 0.93, 0.98};
 
 }  // namespace
 
-Gateway::Gateway(const config::Config& config)
+Gateway::Gateway(const config::Config& config, std::string config_sha256)
     : config_(config),
+      config_sha256_(std::move(config_sha256)),
       started_(steady_clock::now()),
       background_work_(background_.get_executor()),
       queries_work_(queries_.get_executor()) {}
@@ -617,6 +618,7 @@ void Gateway::Snapshot(Thread thread, std::function<void(std::shared_ptr<const G
         for (PushSnapshot& push : s.pushes) push.protocol = std::string(sinks_[push.sink - 1]->protocol());
         s.journal_mode = std::string(sequencer_->mode());
         s.memory_budget = config_.memory.budget;
+        s.config_sha256 = config_sha256_;
         s.slab_used = slabs_->used_bytes();
         s.slab_idle = slabs_->idle_bytes();
         s.slab_max = slabs_->max_bytes();

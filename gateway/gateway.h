@@ -40,7 +40,8 @@ class Api;
 // grpc++ adds its own where an OTLP/gRPC sink exists.
 class Gateway : public Backend {
  public:
-  explicit Gateway(const config::Config& config);
+  // `config_sha256`: a digest of where `config` came from, to be shown.
+  explicit Gateway(const config::Config& config, std::string config_sha256 = {});
   ~Gateway() override;
 
   // Binds the listeners and starts the threads. A Status says which part could not start, and why.
@@ -88,6 +89,7 @@ class Gateway : public Backend {
   void Drain();
 
   const config::Config config_;
+  const std::string config_sha256_;
   const std::chrono::steady_clock::time_point started_;
   size_t core_count_ = 1;
   Epoch epoch_;

@@ -10,9 +10,9 @@ namespace {
 
 using namespace braid::gateway;
 
-int RunGateway(const braid::config::Config& config, const cli::RunOptions&) {
+int RunGateway(const braid::config::Config& config, const cli::RunOptions& options) {
   SetUpLogging(config.log);
-  Gateway gateway(config);
+  Gateway gateway(config, options.config_sha256);
   if (const braid::Status status = gateway.Start(); !status.ok()) {
     spdlog::error("cannot start: {}", status.message());
     return cli::kExitFailure;

@@ -18,6 +18,19 @@ uint64_t HashOf(const SeriesKey& key, uint64_t seed) {
   return hash;
 }
 
+SeriesKey SeriesKey::Overflow(bool named) const {
+  SeriesKey key;
+  key.row = row;
+  key.kind = kind;
+  key.status = status;
+  key.overflow = true;
+  if (!named || row == RowKind::kTarget) return key;
+  const size_t whose = VirtualClient() ? 1 : 0;
+  key.text[whose] = text[whose];
+  key.detail = static_cast<uint8_t>(whose);  // so that payer() finds it again
+  return key;
+}
+
 namespace label_block {
 
 void Append(std::string* block, std::string_view text) {

@@ -47,7 +47,26 @@ struct SeriesKey {
   // Edges: client, server, further labels. Targets: all labels, as name and value by turns (LabelBlock).
   std::array<std::string_view, 4> text;
 
-  std::string_view service() const { return text[0]; }
+  // Whose series it is, when room is shared (Admission) and in lists of who makes most: the service whose
+  // spans tell of it. A caller that only an attribute names is none; what it is called is the called
+  // service's doing.
+  std::string_view payer() const {
+    if (row == RowKind::kTarget) return kTargetPayer;
+    return VirtualClient() ? text[1] : text[0];
+  }
+
+  // What it counts as beyond the limits: whose it is, kind and status. Without `named` not even whose.
+  SeriesKey Overflow(bool named) const;
+
+  // Of an overflow key: whether it says whose it is.
+  bool Named() const { return !text[0].empty() || !text[1].empty(); }
+
+  static constexpr std::string_view kTargetPayer = "target_info";
+
+  bool VirtualClient() const {
+    return (row == RowKind::kEdgeServer || row == RowKind::kEdgeClient || row == RowKind::kEdgeMessaging) &&
+           detail == 1;
+  }
   friend bool operator==(const SeriesKey&, const SeriesKey&) = default;
 };
 

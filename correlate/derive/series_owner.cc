@@ -75,6 +75,7 @@ void SeriesOwner::Publish() {
   const SeriesState& state = *state_;
   Stats stats;
   stats.series = state.live;
+  stats.max_series = options_.max_series;
   stats.overflow_series = state.overflow_series;
   stats.overflow_spans = state.overflow_spans;
   stats.expired_series = state.expired_series;
@@ -105,24 +106,55 @@ SeriesOwner::Cardinality SeriesOwner::WhoMakesSeries(size_t top) const {
   result.max_series = options_.max_series;
   absl::flat_hash_map<std::string_view, uint64_t> services;
   std::map<std::string, absl::flat_hash_set<std::string_view>> values;
-  const std::vector<std::string> tempo = ExtraLabelNames(derive_, false);
-  const std::vector<std::string> otel = ExtraLabelNames(derive_, true);
+  const auto add = [&values](const std::string& name, std::string_view value) {
+    if (!name.empty() && !value.empty()) values[name].insert(value);
+  };
+  const std::string service = derive_.tempo() ? "service" : "service_name";
+  std::vector<std::string> extras;  // of spans, in the order of their block
+  if (derive_.tempo()) extras = ExtraLabelNames(derive_, false);
+  if (derive_.otel()) {
+    for (std::string& name : ExtraLabelNames(derive_, true)) extras.push_back(std::move(name));
+  }
+  const std::vector<std::string> sides = GraphLabelNames(derive_);
   for (const SeriesState::Series& one : state_->series) {
-    if (!one.live || one.key.row == RowKind::kTarget) continue;
-    ++services[one.key.service()];
-    if (one.key.row != RowKind::kSpans) continue;
-    values[derive_.tempo() ? "service" : "service_name"].insert(one.key.text[0]);
-    values["span_name"].insert(one.key.text[1]);
-    std::string_view extras = one.key.text[2];
-    for (const auto* names : {derive_.tempo() ? &tempo : nullptr, derive_.otel() ? &otel : nullptr}) {
-      if (names == nullptr || extras.empty()) continue;
-      for (const std::string& name : *names) {
-        const std::string_view value = label_block::Take(&extras);
-        if (!name.empty() && !value.empty()) values[name].insert(value);
-      }
+    if (!one.live) continue;
+    const SeriesKey& key = one.key;
+    const auto add_block = [&](const std::vector<std::string>& names, std::string_view block) {
+      for (size_t i = 0; i < names.size() && !block.empty(); ++i) add(names[i], label_block::Take(&block));
+    };
+    if (key.row != RowKind::kTarget) ++services[key.payer()];
+    switch (key.row) {
+      case RowKind::kEvents:
+      case RowKind::kExceptions:
+        if (key.row == RowKind::kEvents) {
+          add("event_name", key.text[3]);
+        } else if (derive_.exception_message) {
+          add_block({"exception_type", "exception_message"}, key.text[3]);
+        } else {
+          add("exception_type", key.text[3]);
+        }
+        [[fallthrough]];
+      case RowKind::kSpans:
+        add(service, key.text[0]);
+        add("span_name", key.text[1]);
+        add_block(extras, key.text[2]);
+        break;
+      case RowKind::kEdgeServer:
+      case RowKind::kEdgeClient:
+      case RowKind::kEdgeMessaging:
+        add("client", key.text[0]);
+        add("server", key.text[1]);
+        add_block(sides, key.text[2]);
+        break;
+      case RowKind::kTarget:
+        for (std::string_view block = key.text[0]; !block.empty();) {
+          const std::string_view name = label_block::Take(&block);
+          add(std::string(name), label_block::Take(&block));
+        }
+        break;
     }
   }
-  for (const auto& [service, count] : services) result.services.push_back({std::string(service), count});
+  for (const auto& [name, count] : services) result.services.push_back({std::string(name), count});
   for (const auto& [label, distinct] : values) result.labels.push_back({label, distinct.size()});
   KeepWorst(&result.services, top);
   KeepWorst(&result.labels, top);

@@ -65,7 +65,8 @@ class SeriesOwner {
   };
 
   struct Stats {
-    uint64_t series = 0;  // overflow series included
+    uint64_t series = 0;      // overflow series included
+    uint64_t max_series = 0;  // Options::max_series
     uint64_t overflow_series = 0;
     uint64_t overflow_spans = 0;  // spans counted in an overflow series
     uint64_t expired_series = 0;

@@ -488,12 +488,8 @@ class PageOfState {
       Add("virtual_node", key.detail == 1 ? "client" : "server");
     if (!derive_.tempo()) Add("failed", key.status != 0 ? "true" : "false");
     std::string_view dimensions = key.text[2];
-    for (const bool client : {true, false}) {
-      for (const auto& [client_label, server_label] : graph_labels_) {
-        if (dimensions.empty()) break;
-        Add(client ? client_label : server_label, label_block::Take(&dimensions));
-      }
-    }
+    for (size_t i = 0; i < graph_labels_.size() && !dimensions.empty(); ++i)
+      Add(graph_labels_[i], label_block::Take(&dimensions));
   }
 
   void PutEdgeHistogram(const FamilyView& family, RowKind kind, const Layout& layout) {
@@ -506,11 +502,6 @@ class PageOfState {
   }
 
   void WriteGraph() {
-    graph_labels_.clear();
-    for (const std::string& key : derive_.graph.dimensions) {
-      const std::string label = SanitizedLabel(key);
-      graph_labels_.emplace_back("client_" + label, "server_" + label);
-    }
     writer_.Family({"traces_service_graph_request", "Requests between services.", "", MetricType::kCounter});
     for (const uint32_t id : Of(RowKind::kEdgeServer)) {
       const Shown series = One(state_.series[id]);
@@ -559,7 +550,7 @@ class PageOfState {
   const std::vector<std::string> tempo_extras_ = ExtraLabelNames(derive_, false);
   const std::vector<std::string> otel_extras_ = ExtraLabelNames(derive_, true);
   std::array<std::array<std::optional<std::vector<Group>>, kRowKinds>, 2> groups_;  // by dialect and kind
-  std::vector<std::pair<std::string, std::string>> graph_labels_;
+  const std::vector<std::string> graph_labels_ = GraphLabelNames(derive_);
   std::vector<Label> labels_;
   std::vector<double> counts_;
   std::vector<uint64_t> folded_;

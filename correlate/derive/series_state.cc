@@ -180,7 +180,10 @@ void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
       case What::kSelf: to.self_ns += kWrap64; break;
       case What::kBucket:
         to.buckets[static_cast<size_t>(carry.bucket)] += kWrap;
-        if (series[map[carry.row].series].key.overflow) overflow_spans += kWrap;
+        if (const SeriesKey& key = series[map[carry.row].series].key;
+            key.overflow && key.row == RowKind::kSpans) {
+          overflow_spans += kWrap;
+        }
         break;
       case What::kNative: to.natives[carry.window].Add(carry.bucket, kWrap); break;
       case What::kNativeZero: to.natives[carry.window].zero += kWrap; break;
@@ -225,27 +228,24 @@ uint32_t SeriesState::Intern(SeriesKey key, uint64_t created_ns) {
   if (!key.overflow) {
     size_t bytes = 0;
     for (const std::string_view text : key.text) bytes += text.size();
-    const uint32_t service = services.Intern(key.row == RowKind::kTarget ? std::string_view() : key.text[0]);
-    if (label_bytes + bytes <= options.max_label_bytes && admission.Admit(service)) {
+    const uint32_t payer = payers.Intern(key.payer());
+    if (label_bytes + bytes <= options.max_label_bytes && admission.Admit(payer)) {
       label_bytes += bytes;
       const uint32_t id = Add(key, created_ns);
-      series[id].service = service;  // with its share
+      series[id].payer = payer;  // with its share
       series[id].admitted = true;
       return id;
     }
-    services.Release(service);
-    if (key.row == RowKind::kTarget) key.text[0] = {};
-    key.text = {key.text[0], {}, {}, {}};
-    key.detail = 0;
-    key.overflow = true;
+    payers.Release(payer);
+    key = key.Overflow(true);
     if (const auto at = known.find(key); at != known.end()) return *at;
   }
-  if (!key.text[0].empty()) {
+  if (key.Named()) {
     if (overflows < options.max_overflow_series) {
       ++overflows;
       return Add(key, created_ns);
     }
-    key.text[0] = {};
+    key = key.Overflow(false);
     if (const auto at = known.find(key); at != known.end()) return *at;
   }
   return Add(key, created_ns);
@@ -294,13 +294,13 @@ void SeriesState::Remove(uint32_t id) {
     at = next;
   }
   if (gone.admitted) {
-    admission.Release(gone.service);
-    services.Release(gone.service);
+    admission.Release(gone.payer);
+    payers.Release(gone.payer);
     for (const std::string_view text : gone.key.text) label_bytes -= text.size();
   }
   if (gone.key.overflow) {
     --overflow_series;
-    if (!gone.key.text[0].empty()) --overflows;
+    if (gone.key.Named()) --overflows;
   }
   auto& list = by_kind[static_cast<size_t>(gone.key.row)];
   list[gone.place] = list.back();

@@ -63,20 +63,9 @@ class SeriesState {
     uint32_t refs = 0;          // rows of shards
     uint32_t exemplars = 0;     // 1 + index of the first slot
     uint32_t place = 0;         // in by_kind
-    uint32_t service = 0;       // number in `services`, for caps
+    uint32_t payer = 0;         // number in `payers`, if `admitted`
     bool admitted = false;
     bool live = false;
-
-    size_t bytes() const {
-      size_t sum = sizeof *this;
-      for (const std::string_view t : key.text) sum += t.size();
-      for (const Plane& plane : planes) {
-        sum += sizeof plane + plane.buckets.capacity() * sizeof(uint64_t);
-        for (const Native& native : plane.natives)
-          sum += sizeof native + native.counts.capacity() * sizeof(Native::Count);
-      }
-      return sum;
-    }
   };
 
   SeriesState(const SeriesOwner::Options& options, const DeriveOptions& derive);
@@ -128,7 +117,7 @@ class SeriesState {
   };
   absl::flat_hash_set<uint32_t, ByKey, ByKey> known;
 
-  StringPool services;
+  StringPool payers;  // whose series they are, see SeriesKey::payer()
   Admission admission;
   size_t label_bytes = 0;
   size_t overflows = 0;

@@ -108,7 +108,8 @@ SeriesTable::SeriesTable(const Options& options, const DeriveOptions& derive, ui
       slots_(kFirstSlots),
       mask_(kFirstSlots - 1),
       span_windows_from_(derive.tempo() ? 0 : 1),
-      admission_(options.max_series),
+      room_(options_, 1),
+      room_uncounted_(options_, 4),
       labels_(derive),
       templates_({}, seed),
       pool_(std::make_shared<SeriesDeltaPool>(
@@ -130,21 +131,24 @@ uint64_t SeriesTable::RowHash(const SeriesKey& key, uint64_t threshold, bool cou
   return Mix64(HashOf(key, seed_) + Mix64(threshold * 2 + (counts ? 1 : 0)));
 }
 
-// Thresholds are few where samplers are configured by people. A sender that makes them up is rounded, so that
-// rows stay bounded; what is kept of 2^56 keeps its four leading bits.
+std::vector<SeriesTable::Threshold>::iterator SeriesTable::ThresholdAt(uint64_t threshold) {
+  return std::lower_bound(thresholds_.begin(), thresholds_.end(), threshold,
+                          [](const Threshold& a, uint64_t value) { return a.value < value; });
+}
+
+// Thresholds are few where samplers are configured by people. Where a sampler makes them up as it goes they
+// are rounded, so that rows stay bounded.
 uint64_t SeriesTable::Coarsened(uint64_t threshold) {
-  if (threshold == 0) return 0;
-  const auto at = std::lower_bound(thresholds_.begin(), thresholds_.end(), threshold);
-  if (at != thresholds_.end() && *at == threshold) return threshold;
-  if (thresholds_.size() < options_.max_thresholds) {
-    thresholds_.insert(at, threshold);
-    return threshold;
-  }
+  if (threshold == 0 || thresholds_.size() < options_.max_thresholds) return threshold;
+  const auto at = ThresholdAt(threshold);
+  if (at != thresholds_.end() && at->value == threshold) return threshold;
   ++delta_->thresholds_coarsened;
+  constexpr unsigned kBits = 5;  // the leading one, and sixteen steps
   const uint64_t kept = (uint64_t{1} << 56) - threshold;
   const auto width = static_cast<unsigned>(std::bit_width(kept));
-  const uint64_t coarse = width > 4 ? kept >> (width - 4) << (width - 4) : kept;
-  return (uint64_t{1} << 56) - coarse;
+  if (width <= kBits) return threshold;
+  const uint64_t half = uint64_t{1} << (width - kBits - 1);
+  return (uint64_t{1} << 56) - ((kept + half) >> (width - kBits) << (width - kBits));
 }
 
 SeriesTable::Place SeriesTable::Intern(uint64_t signature, const Batch& batch, uint16_t group,
@@ -210,35 +214,35 @@ SeriesTable::Id SeriesTable::RowFor(SeriesKey key, uint64_t threshold, bool coun
     rows_[RowOf(id)].counts = counts;
     return id;
   };
+  Room& room = RoomOf(counts);
   if (!key.overflow) {
     size_t bytes = 0;
     for (const std::string_view text : key.text) bytes += text.size();
-    const uint32_t service = strings_.Intern(key.row == RowKind::kTarget ? std::string_view() : key.text[0]);
-    const bool room = label_bytes_ + bytes <= options_.max_label_bytes &&
-                      rows_.size() < (1u << kRowBits) - 1 && admission_.Admit(service);
-    Id id = kNone;
-    if (room) {
-      id = Add(hash, key, threshold);
+    const uint32_t payer = strings_.Intern(key.payer());
+    if (bytes <= room.label_bytes_left && rows_.size() < (1u << kRowBits) - 1 &&
+        room.admission.Admit(payer)) {
+      const Id id = Add(hash, key, threshold);
       Row& row = rows_[RowOf(id)];
+      row.payer = payer;  // with its share
       row.admitted = true;
       row.label_bytes = static_cast<uint32_t>(bytes);
-      label_bytes_ += bytes;
+      room.label_bytes_left -= bytes;
+      return finish(id);
     }
-    strings_.Release(service);
-    if (id != kNone) return finish(id);
-    key.overflow = true;
-    key.text = {key.row == RowKind::kTarget ? std::string_view() : key.text[0], {}, {}, {}};
-    key.detail = 0;
+    strings_.Release(payer);
+    key = key.Overflow(true);
     hash = RowHash(key, threshold, counts);
     if (const Id again = known(); again != kNone) return again;
   }
-  if (!key.text[0].empty()) {
+  if (key.Named()) {
     // These labels come on top of max_label_bytes: at most max_overflow_series * max_value_bytes.
-    if (overflows_ < options_.max_overflow_series) {
-      ++overflows_;
-      return finish(Add(hash, key, threshold));
+    if (room.overflows_left > 0) {
+      --room.overflows_left;
+      const Id id = Add(hash, key, threshold);
+      rows_[RowOf(id)].named_overflow = true;
+      return finish(id);
     }
-    key.text[0] = {};
+    key = key.Overflow(false);
     hash = RowHash(key, threshold, counts);
     if (const Id again = known(); again != kNone) return again;
   }
@@ -268,6 +272,12 @@ SeriesTable::Id SeriesTable::Add(uint64_t hash, const SeriesKey& key, uint64_t t
   row.detail = key.detail;
   row.overflow = key.overflow;
   row.live = true;
+  if (threshold != 0) {
+    auto known = ThresholdAt(threshold);
+    if (known == thresholds_.end() || known->value != threshold)
+      known = thresholds_.insert(known, {.value = threshold});
+    ++known->rows;
+  }
   by_hash_[hash] = at;
   ++live_rows_;
   if (bars_.rows() < rows_.size()) bars_.Resize(rows_.size());
@@ -301,9 +311,17 @@ void SeriesTable::Bear(uint32_t at) {
 
 void SeriesTable::End(uint32_t at) {
   Row& row = rows_[at];
-  if (row.admitted) admission_.Release(row.row == RowKind::kTarget ? 0 : row.text[0]);
-  if (row.overflow && row.text[0] != 0) --overflows_;
-  label_bytes_ -= row.label_bytes;
+  Room& room = RoomOf(row.counts);
+  if (row.admitted) {
+    room.admission.Release(row.payer);
+    strings_.Release(row.payer);
+  }
+  if (row.named_overflow) ++room.overflows_left;
+  room.label_bytes_left += row.label_bytes;
+  if (row.threshold != 0) {
+    const auto known = ThresholdAt(row.threshold);
+    if (--known->rows == 0) thresholds_.erase(known);
+  }
   by_hash_.erase(row.hash);
   for (const uint32_t text : row.text) strings_.Release(text);
   if (row.born) delta_->deaths.push_back(at);

@@ -69,8 +69,10 @@ class StringPool {
 //
 // Beyond `max_series` (shared fairly between services, see Admission) or `max_label_bytes` a new label set
 // counts in the overflow row of its (service, kind, status), beyond `max_overflow_series` of those in that of
-// its (kind, status): totals stay exact, only the name is lost. A row that nothing counted in for
-// `expire_ticks` ends; a signature that was not seen for a quarter of that (at most half) is forgotten.
+// its (kind, status): totals stay exact, only the name is lost. Rows of spans that include and exclude leave
+// out have limits of their own, a quarter of these, so that they take no room from what is shown. A row that
+// nothing counted in for `expire_ticks` ends; a signature that was not seen for a quarter of that (at most
+// half) is forgotten.
 //
 // Thread rule: belongs to one shard's thread. Time rule: SetNow(), from Tick records.
 // Steady state (no new signature) allocates nothing.
@@ -93,9 +95,11 @@ class SeriesTable {
 
     // A longer service, span name or other label value is cut, at a character boundary; series that become
     // equal thereby are one.
-    size_t max_value_bytes = 1024;
+    size_t max_value_bytes = 2048;
 
-    // Distinct sampling thresholds; further ones are rounded to four significant bits of what is kept.
+    // Distinct sampling thresholds that rows have; further ones are rounded to the nearest of the sixteen
+    // steps between one power of two and the next, as a share of what is kept: by 3 % at most, and up as
+    // often as down. A threshold is distinct no longer when its last row ends.
     size_t max_thresholds = 1024;
 
     // Exemplars kept between two hand-overs, 80 bytes each.
@@ -302,6 +306,7 @@ class SeriesTable {
     uint32_t refs = 0;               // signatures, or rows that name it as their target
     uint32_t last_tick = 0;          // something counted
     uint32_t label_bytes = 0;
+    uint32_t payer = 0;  // strings_; whose room it takes, if `admitted`
     uint8_t generation = 0;
     RowKind row = RowKind::kSpans;
     uint8_t kind = 0;
@@ -311,7 +316,8 @@ class SeriesTable {
     bool counts = true;
     bool live = false;
     bool admitted = false;
-    bool born = false;  // the owner has been told
+    bool named_overflow = false;  // takes one of max_overflow_series
+    bool born = false;            // the owner has been told
   };
 
   // What of the spans of a node has been screened.
@@ -389,11 +395,22 @@ class SeriesTable {
   absl::flat_hash_map<uint64_t, uint32_t>
       by_hash_;  // label set and threshold to row; looked up, never iterated
   size_t live_rows_ = 0;
-  size_t overflows_ = 0;  // overflow rows with a service
   size_t sweep_row_ = 0;
   size_t span_windows_from_ = 0;  // natives_[0] is for edges alone in the otel dialect
-  Admission admission_;
-  size_t label_bytes_ = 0;
+
+  // Of rows that count, and of those that do not.
+  struct Room {
+    explicit Room(const Options& options, size_t share)
+        : admission(options.max_series / share),
+          label_bytes_left(options.max_label_bytes / share),
+          overflows_left(options.max_overflow_series / share) {}
+    Admission admission;
+    size_t label_bytes_left;
+    size_t overflows_left;  // overflow rows that say whose they are
+  };
+  Room& RoomOf(bool counts) { return counts ? room_ : room_uncounted_; }
+  Room room_;
+  Room room_uncounted_;
 
   std::vector<Node> nodes_;
   std::vector<SpanScreen> screens_;  // by node; empty unless exemplars are lent
@@ -401,7 +418,12 @@ class SeriesTable {
   size_t sweep_node_ = 0;
   absl::flat_hash_map<uint64_t, uint32_t> nodes_by_hash_;
 
-  std::vector<uint64_t> thresholds_;  // sorted
+  struct Threshold {
+    uint64_t value = 0;
+    uint32_t rows = 0;
+  };
+  std::vector<Threshold>::iterator ThresholdAt(uint64_t threshold);
+  std::vector<Threshold> thresholds_;  // other than 0, by value
   StringPool strings_;
   SpanLabels labels_;
   NameTemplates templates_;

@@ -81,6 +81,14 @@ std::string SanitizedLabel(std::string_view key) {
   return label;
 }
 
+std::vector<std::string> GraphLabelNames(const DeriveOptions& options) {
+  std::vector<std::string> names;
+  for (const char* side : {"client_", "server_"}) {
+    for (const std::string& key : options.graph.dimensions) names.push_back(side + SanitizedLabel(key));
+  }
+  return names;
+}
+
 std::vector<std::string> ExtraLabelNames(const DeriveOptions& options, bool otel) {
   std::vector<std::string> names = RawNames(options);
   const auto& intrinsic = otel ? kIntrinsicOtel : kIntrinsicTempo;

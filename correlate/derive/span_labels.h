@@ -106,6 +106,9 @@ class SpanLabels {
 // where a later one is the same (the later one counts).
 std::vector<std::string> ExtraLabelNames(const DeriveOptions& options, bool otel);
 
+// The label names of SpanLabels::graph_dimensions() on an edge: the client's, then the server's.
+std::vector<std::string> GraphLabelNames(const DeriveOptions& options);
+
 // Letters, digits and underscores; Tempo's rule for what an attribute key becomes as a label.
 std::string SanitizedLabel(std::string_view key);
 

@@ -443,6 +443,7 @@ Lane::Stats Lane::Impl::stats() const {
   Stats stats = counts_;
   const TimePoint now = Now();
   stats.queued_bytes = bytes_;
+  stats.max_bytes = options_.max_bytes;
   stats.queued_items = units_;
   TimePoint oldest = now;
   for (const Line& line : lines_) {

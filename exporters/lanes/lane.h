@@ -85,6 +85,7 @@ class Lane {
   struct Stats {
     State state = State::kIdle;
     uint64_t queued_bytes = 0;               // including what is under way
+    uint64_t max_bytes = 0;                  // Options::max_bytes
     uint64_t queued_items = 0;               // likewise, in units of the account
     uint64_t queued_chunks = 0;              // Chunks, or parts of one
     uint32_t in_flight = 0;                  // requests

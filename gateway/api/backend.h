@@ -57,6 +57,7 @@ struct GatewaySnapshot {
   std::vector<ingest::Filter::RuleCount> filters;
   std::vector<PushSnapshot> pushes;
   std::string journal_mode;
+  std::string config_sha256;  // of the effective configuration as printed; empty: not known
   size_t memory_budget = 0;
   size_t slab_used = 0;
   size_t slab_idle = 0;

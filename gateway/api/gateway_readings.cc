@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <string>
+#include <tuple>
 
 namespace braid::gateway {
 namespace {
@@ -42,6 +43,17 @@ void ReadWindow(const GatewaySnapshot& s, Readings& r) {
   r.Gauge("braid_window_batches", "Requests of which some item is still held.").Add({}, sum.batches);
 }
 
+// Waits are counted by the bit width of their ticks, so the bounds are 0, 1, 3, 7, ... ticks.
+void ReadJoinWait(const correlate::ShardStats& sum, Readings& r) {
+  std::array<double, std::tuple_size_v<decltype(sum.join_wait)> - 1> bounds{};
+  for (size_t i = 0; i < bounds.size(); ++i) bounds[i] = Seconds((uint64_t{1} << i) - 1);
+  auto counts = sum.join_wait;
+  counts[0] += sum.logs_joined_at_once;
+  r.Histogram("braid_join_wait_seconds",
+              "How long joined logs waited for their span; 0 where the span was there.")
+      .AddHistogram({}, bounds, counts, Seconds(sum.join_wait_ticks));
+}
+
 void ReadCorrelation(const GatewaySnapshot& s, Readings& r) {
   correlate::ShardStats sum;
   for (const CoreSnapshot& core : s.cores) {
@@ -62,6 +74,7 @@ void ReadCorrelation(const GatewaySnapshot& s, Readings& r) {
     sum.batches_evacuated += c.batches_evacuated;
     sum.chunks += c.chunks;
     sum.join_wait_ticks += c.join_wait_ticks;
+    for (size_t i = 0; i < c.join_wait.size(); ++i) sum.join_wait[i] += c.join_wait[i];
     for (size_t i = 0; i < c.logs_unjoined.size(); ++i) sum.logs_unjoined[i] += c.logs_unjoined[i];
     for (size_t i = 0; i < c.verdicts.size(); ++i) sum.verdicts[i] += c.verdicts[i];
   }
@@ -77,8 +90,7 @@ void ReadCorrelation(const GatewaySnapshot& s, Readings& r) {
               {"reason", correlate::UnjoinedReasonName(static_cast<correlate::UnjoinedReason>(i))}},
              sum.logs_unjoined[i]);
   }
-  r.Counter("braid_join_wait_seconds_total", "Time that joined logs waited for their span, summed.")
-      .Add({}, Seconds(sum.join_wait_ticks));
+  ReadJoinWait(sum, r);
   r.Counter("braid_duplicate_spans_total", "Spans that had arrived before.").Add({}, sum.duplicate_spans);
   r.Counter("braid_duplicate_requests_total", "Requests' shares of a shard that had arrived before.")
       .Add({}, sum.duplicate_slices);
@@ -175,6 +187,7 @@ void ReadStore(const GatewaySnapshot& s, Readings& r) {
 void ReadLanes(const GatewaySnapshot& s, Readings& r) {
   struct Sum {
     uint64_t queued_bytes = 0;
+    uint64_t max_bytes = 0;
     uint64_t in_flight = 0;
     uint64_t requests = 0;
     uint64_t retries = 0;
@@ -190,6 +203,7 @@ void ReadLanes(const GatewaySnapshot& s, Readings& r) {
     for (const CoreSnapshot::LaneView& lane : core.lanes) {
       Sum& sum = sums[lane.sink];
       sum.present = true;
+      sum.max_bytes += lane.stats.max_bytes;
       sum.queued_bytes += lane.stats.queued_bytes;
       sum.in_flight += lane.stats.in_flight;
       sum.requests += lane.stats.requests;
@@ -208,6 +222,8 @@ void ReadLanes(const GatewaySnapshot& s, Readings& r) {
   };
   each(r.Gauge("braid_sink_queue_bytes", "Bytes queued for the sink or under way to it."),
        [](const Sum& x) { return x.queued_bytes; });
+  each(r.Gauge("braid_sink_queue_limit_bytes", "Beyond this the sink's on_full applies."),
+       [](const Sum& x) { return x.max_bytes; });
   each(r.Gauge("braid_sink_requests_in_flight", "Requests under way."),
        [](const Sum& x) { return x.in_flight; });
   each(r.Gauge("braid_sink_oldest_seconds", "Age of the oldest item queued."),
@@ -450,6 +466,12 @@ Account AccountOf(const GatewaySnapshot& snapshot) {
 }
 
 void ReadGateway(const GatewaySnapshot& snapshot, Readings& readings) {
+  if (!snapshot.config_sha256.empty()) {
+    readings
+        .Gauge("braid_config_info",
+               "The configuration in effect, as a digest of `braid print-config`; always 1.")
+        .Add({{"sha256", snapshot.config_sha256}}, uint64_t{1});
+  }
   Read(snapshot.series, readings);
   Read(snapshot.ingested, readings);
   if (snapshot.candidates) Read(*snapshot.candidates, readings);

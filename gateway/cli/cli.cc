@@ -193,7 +193,8 @@ class CommandLine {
     CLI::App* command = Add("run", "Start the gateway.", kRunExamples, [this] {
       const config::Loaded loaded = LoadAndReport(run_source_, err_);
       if (!loaded.ok()) return kExitConfig;
-      return engines_.run(loaded.config, {.config_file = run_source_.file});
+      return engines_.run(loaded.config,
+                          {.config_file = run_source_.file, .config_sha256 = ConfigSha256(loaded)});
     });
     AddConfig(command, &run_source_);
   }

@@ -19,7 +19,8 @@ constexpr int kExitUnavailable = 69;  // the other side does not answer
 constexpr int kExitConfig = 78;       // the configuration
 
 struct RunOptions {
-  std::string config_file;  // as given; empty: the built-in defaults
+  std::string config_file;    // as given; empty: the built-in defaults
+  std::string config_sha256;  // of what `print-config` prints, origins left out; secrets are in it as ***
 };
 
 // What other parts of the gateway do for a command; each returns the exit code. All are set.

@@ -1,5 +1,10 @@
 #include "gateway/cli/config_commands.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <openssl/sha.h>
+
+#include <array>
 #include <boost/json.hpp>
 #include <ostream>
 
@@ -42,6 +47,13 @@ config::Loaded LoadAndReport(const ConfigSource& source, std::ostream& err) {
   config::Loaded loaded = config::Load(options);
   err << loaded.Report();
   return loaded;
+}
+
+std::string ConfigSha256(const config::Loaded& loaded) {
+  const std::string text = config::PrintYaml(loaded, {.origins = false});
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  return fmt::format("{:02x}", fmt::join(digest, ""));
 }
 
 int Validate(const ValidateOptions& options, std::ostream& out, std::ostream& err) {

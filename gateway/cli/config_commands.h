@@ -18,6 +18,10 @@ struct ConfigSource {
 // Loads it and tells `err` what is wrong or odd.
 config::Loaded LoadAndReport(const ConfigSource& source, std::ostream& err);
 
+// In hex, of the effective configuration as print-config has it, without where values are from. Secrets stand
+// in it as *** or as their reference, so it tells nothing of them and does not change with them.
+std::string ConfigSha256(const config::Loaded& loaded);
+
 struct ValidateOptions {
   ConfigSource source;
   bool check_files = true;

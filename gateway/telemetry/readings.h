@@ -34,6 +34,10 @@ class Readings {
     }
     Family& Add(std::span<const Label> labels, double value);
 
+    // A histogram's: counts of each bucket apart, one more than there are bounds.
+    Family& AddHistogram(std::initializer_list<Label> labels, std::span<const double> bounds,
+                         std::span<const uint64_t> counts, double sum);
+
    private:
     friend class Readings;
     explicit Family(prometheus::MetricFamily* family) : family_(family) {}
@@ -43,6 +47,7 @@ class Readings {
   // A family that is opened twice is continued. The result is to be used before the next one is opened.
   Family Counter(std::string_view name, std::string_view help);
   Family Gauge(std::string_view name, std::string_view help);
+  Family Histogram(std::string_view name, std::string_view help);
 
   std::vector<prometheus::MetricFamily> Take() { return std::move(families_); }
 

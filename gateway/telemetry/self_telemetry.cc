@@ -182,6 +182,10 @@ void Read(const correlate::SeriesOwner::Stats& stats, Readings& readings) {
              "Label sets that are counted apart: of spans, edges and resources.")
       .Add({}, stats.series);
   readings
+      .Gauge("braid_series_derived_series_limit",
+             "How many there may be (metrics.max_series); beyond it spans count in overflow series.")
+      .Add({}, stats.max_series);
+  readings
       .Gauge("braid_series_overflow_series", "Of those, the ones that stand for combinations beyond the cap.")
       .Add({}, stats.overflow_series);
   readings.Counter("braid_series_overflow_spans_total", "Spans counted without their name, beyond the cap.")

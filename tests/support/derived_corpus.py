@@ -80,8 +80,8 @@ def red(seed, now):
         for kind in (INTERNAL, SERVER, CLIENT, CONSUMER):
             m.span(resource, "whose", kind=kind)
 
-    for name in ("", 'quo"ted', "back\\slash", "line\nbreak", "\u00e9\u4e2d\U0001f600", "a b", "{}", "x" * 1024, "x" * 1025,
-                 "\u00e9" * 600, "y" * 1022 + "\U0001f600"):
+    for name in ("", 'quo"ted', "back\\slash", "line\nbreak", "\u00e9\u4e2d\U0001f600", "a b", "{}", "x" * 2048, "x" * 2049,
+                 "\u00e9" * 1100, "y" * 2046 + "\U0001f600"):
         m.span(shop, name, ns=7 * MS)
         m.span(m.service(name), "service with a name", ns=7 * MS)
 
@@ -148,7 +148,7 @@ def dimensions(seed, now):
         {"k": ["v"], "a": 2},
         [{"x": None}, b"ab"],
         None,
-        "\u00e9" * 700,
+        "\u00e9" * 1200,
         'q"\\\n',
         [['\u00e9"']],
     ]

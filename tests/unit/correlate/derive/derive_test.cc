@@ -5,6 +5,7 @@
 #include <re2/re2.h>
 
 #include <cmath>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -223,8 +224,8 @@ TEST(WeightTest, SumsOfWeightsAreExact) {
 }
 
 // Scenario: more different thresholds than there is room for, and unreadable ones.
-// Guarantees: further ones are rounded by less than a sixteenth, and counted; unreadable ones weigh 1, and
-// are counted.
+// Guarantees: further ones are rounded to the nearest step, so that their sum is near the truth, and counted;
+// unreadable ones weigh 1, and are counted.
 TEST(WeightTest, ThresholdsAreBounded) {
   Derived derived({}, {.max_thresholds = 10});
   double expected = 0;
@@ -245,7 +246,7 @@ TEST(WeightTest, ThresholdsAreBounded) {
                       "code=STATUS_CODE_"
                       "UNSET}")
                   .value,
-              expected, expected / 8);
+              expected, expected / 200);
   EXPECT_EQ(page.points
                 .at("traces_spanmetrics_calls{service=s,span_kind=SPAN_KIND_SERVER,span_name=odd,status_code="
                     "STATUS_CODE_"
@@ -254,7 +255,83 @@ TEST(WeightTest, ThresholdsAreBounded) {
             1);
   EXPECT_EQ(derived.owner().stats().thresholds_malformed, 1u);
   EXPECT_EQ(derived.owner().stats().thresholds_coarsened, 390u);
-  EXPECT_LE(derived.table().series(), 100u);
+  EXPECT_LE(derived.table().series(), 200u);
+}
+
+// Scenario: the thresholds that took all the room belong to series that have ended.
+// Guarantees: others are exact from then on.
+TEST(WeightTest, ThresholdsEndWithTheirSeries) {
+  Derived derived({}, {.max_thresholds = 10, .expire_ticks = 100});
+  const auto send = [&](const char* name, uint64_t threshold) {
+    SpanSpec spec = Named(name);
+    char text[64];
+    std::snprintf(text, sizeof text, "ot=th:%014llx", static_cast<unsigned long long>(threshold));
+    spec.tracestate = text;
+    derived.Span("s", spec);
+  };
+  const uint64_t odd = 0x9e353f7ced9168;  // p = 0.382
+  for (uint64_t i = 1; i <= 10; ++i) send("then", i * 0x00a3d70a3d70a3u);
+  send("rounded", odd);
+  const auto calls = [](const RecordingWriter& page, const std::string& name) {
+    return page.points
+        .at("traces_spanmetrics_calls{service=s,span_kind=SPAN_KIND_SERVER,span_name=" + name +
+            ",status_code=STATUS_CODE_UNSET}")
+        .value;
+  };
+  EXPECT_NEAR(calls(derived.Page(), "rounded"), WeightOf(odd), WeightOf(odd) * 0.032);
+  EXPECT_NE(calls(derived.Page(), "rounded"), WeightOf(odd));
+  derived.Pass(400);
+  send("exact", odd);
+  EXPECT_EQ(calls(derived.Page(), "exact"), WeightOf(odd));
+  EXPECT_EQ(derived.owner().stats().thresholds_coarsened, 1u);
+}
+
+// Scenario: a service whose spans are left out has a new name for each, beside one that counts.
+// Guarantees: they take no room from the one that counts, and are bounded themselves.
+TEST(IncludeExcludeTest, WhatIsLeftOutTakesNoRoom) {
+  DeriveOptions derive;
+  derive.exclude.emplace_back().span_name = Re("^probe");
+  Derived derived(derive, {.max_series = 1000});
+  for (int i = 0; i < 5000; ++i) derived.Span("prober", Named("probe " + std::to_string(i)));
+  for (int i = 0; i < 400; ++i) derived.Span("shop", Named("op " + std::to_string(i)));
+  const RecordingWriter page = derived.Page();
+  size_t named = 0;
+  for (const auto& [key, point] : page.points) {
+    if (!key.starts_with("traces_spanmetrics_calls{")) continue;
+    EXPECT_NE(key.find("service=shop,"), std::string::npos) << key;
+    named += key.find("span_name=op ") != std::string::npos;
+  }
+  EXPECT_EQ(named, 400u);
+  EXPECT_LE(derived.table().series(), 400u + 250 + 1);
+}
+
+// Scenario: events, exceptions, edges and resources whose labels have many values.
+// Guarantees: the list of labels with most values has them.
+TEST(CardinalityTest, ListsTheLabelsOfEverySeries) {
+  DeriveOptions derive;
+  derive.graph.dimensions = {"zone"};
+  Derived derived(derive);
+  SeriesTable& table = derived.table();
+  const SeriesTable::Id row = derived.Span("shop", Named("op"));
+  for (int i = 0; i < 40; ++i) {
+    table.CountOne(table.DetailRow(RowKind::kEvents, row, "event" + std::to_string(i)));
+    if (i < 30) table.CountOne(table.DetailRow(RowKind::kExceptions, row, "type" + std::to_string(i)));
+    if (i >= 20) continue;
+    std::string zones;
+    label_block::Append(&zones, "z" + std::to_string(i));
+    label_block::Append(&zones, "same");
+    const uint32_t shop = table.InternName("shop"), bank = table.InternName("bank");
+    table.CountEdge(table.EdgeRow(RowKind::kEdgeServer, shop, bank, Connection::kDirect, false, 0, zones, 0),
+                    kMs);
+  }
+  derived.Pass(20);
+  std::map<std::string, uint64_t> labels;
+  for (const auto& share : derived.owner().WhoMakesSeries(20).labels) labels[share.name] = share.count;
+  EXPECT_EQ(labels["event_name"], 40u);
+  EXPECT_EQ(labels["exception_type"], 30u);
+  EXPECT_EQ(labels["client_zone"], 20u);
+  EXPECT_EQ(labels["server_zone"], 1u);
+  EXPECT_EQ(labels["span_name"], 1u);
 }
 
 // Scenario: dimensions that collide with intrinsic labels and each other, and mappings.

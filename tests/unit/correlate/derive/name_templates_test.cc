@@ -4,8 +4,6 @@
 
 #include <string>
 
-#include "correlate/derive/admission.h"
-
 namespace braid::correlate {
 namespace {
 
@@ -60,21 +58,6 @@ TEST_F(NameTemplatesTest, LearningIsBounded) {
     Apply(word + " x y");
   }
   EXPECT_LE(templates_.nodes(), 100u);
-}
-
-// Scenario: one service asks for series without end, then many others come.
-// Guarantees: it gets half and its share, the others find theirs, and what is given back can be had again.
-TEST(AdmissionTest, SharesAreFair) {
-  Admission admission(1280);  // fair: 10
-  for (int i = 0; i < 5000; ++i) admission.Admit(1);
-  EXPECT_EQ(admission.CountOf(1), 640u + 10);
-  for (uint32_t service = 2; service < 60; ++service) {
-    for (int i = 0; i < 10; ++i) EXPECT_TRUE(admission.Admit(service)) << service;
-    EXPECT_FALSE(admission.Admit(service));
-  }
-  for (int i = 0; i < 100; ++i) admission.Release(1);
-  EXPECT_TRUE(admission.Admit(7));
-  EXPECT_LE(admission.total(), 1280u);
 }
 
 }  // namespace

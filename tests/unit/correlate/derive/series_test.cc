@@ -303,6 +303,50 @@ TEST(SeriesOwnerTest, OverflowConservesTotals) {
   }
 }
 
+// Scenario: one service is called by peers that only an attribute names, a new one each time, at the shard's
+// cap and at the owner's; then other services have spans.
+// Guarantees: the callers are charged to the service that was called, which keeps its name beyond the cap;
+// the others have their series; the list of who makes most names it, and no caller.
+TEST(SeriesOwnerTest, InventedCallersAreChargedToWhomTheyCall) {
+  for (const bool at_owner : {false, true}) {
+    const size_t many = 100'000, few = 500;
+    SeriesOwner owner({.shards = 1, .max_series = at_owner ? few : many}, kDefaults);
+    SeriesTable table({.max_series = at_owner ? many : few}, kDefaults, 3);
+    const uint32_t victim = table.InternName("victim");
+    for (int i = 0; i < 6000; ++i) {
+      const uint32_t caller = table.InternName("caller" + std::to_string(i));
+      table.CountEdge(
+          table.EdgeRow(RowKind::kEdgeServer, caller, victim, Connection::kVirtualNode, false, 1, {}, 0),
+          kMs);
+      table.ReleaseName(caller);
+    }
+    for (int service = 0; service < 30; ++service) {
+      for (const char* name : {"a", "b", "c"}) Count(table, {"s" + std::to_string(service), name, 2, 0, kMs});
+    }
+    owner.Merge(table.TakeDelta(20), 0);
+    owner.Flush();
+    const RecordingWriter page = Page(owner);
+    double calls = 0, named = 0;
+    size_t spans = 0;
+    for (const auto& [key, point] : page.points) {
+      if (key.starts_with("traces_service_graph_request{")) {
+        calls += point.value;
+        EXPECT_NE(key.find("server=victim"), std::string::npos) << key;
+        if (key.find("metric_overflow") == std::string::npos) named += point.value;
+      }
+      if (key.starts_with("traces_spanmetrics_calls{")) spans += key.find("span_name=") != std::string::npos;
+    }
+    EXPECT_EQ(calls, 6000);
+    EXPECT_EQ(named, few / 2 + few / 2 / 64);
+    EXPECT_EQ(spans, 90u);
+    const SeriesOwner::Cardinality most = owner.WhoMakesSeries(3);
+    ASSERT_FALSE(most.services.empty());
+    EXPECT_EQ(most.services[0].name, "victim");
+    EXPECT_EQ(most.services[1].count, 3u) << most.services[1].name;
+    EXPECT_EQ(most.labels[0].name, "client");
+  }
+}
+
 // Scenario: the label budget is spent before the series cap.
 // Guarantees: the rest overflows as beyond the cap.
 TEST(SeriesTableTest, LabelBytesAreBounded) {
