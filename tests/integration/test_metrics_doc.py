@@ -8,8 +8,8 @@ import re
 import pytest
 
 import prometheus_pages as pages
-from braid import CHECKOUT, Braid, eventually, free_ports
-from traffic import CLIENT, ERROR, log, logs_request, post, span, spans_request, trace_id
+from braid import CHECKOUT, Braid, free_ports
+from every_metric import everything, feed
 
 DOCUMENT = os.path.join(CHECKOUT, "docs", "metrics.md")
 # A row of the tables of Braid's own metrics: name, labels, meaning.
@@ -19,47 +19,11 @@ FOREIGN = {"traces_host_info", "traces_span_metrics_calls", "traces_span_metrics
 NAME = re.compile(r"\b(?:braid|process|traces)_[a-z0-9_]+\b(?!\()")
 
 
-def everything(ports):
-    """A configuration in which every metric there is has a reason to be shown. Nobody listens at the sinks' ports."""
-    return {
-        "metrics": {
-            "dialect": "both", "histograms": "both", "target_info": True, "status_message": True, "events": True,
-            "exceptions": True, "exception_message": True, "errors": ["status", "http_5xx", "http_4xx", "grpc"],
-            "dimensions": ["zone"], "names": "templates",
-            "graph": {"wait": "100ms", "connection_info": True, "messaging_latency": True, "virtual_node_label": True},
-            "ingested": {"exemplars": {"enabled": True}},
-        },
-        "correlate": {"settle": "100ms"},
-        "receivers": {"prometheus": {"remote_write": {"enabled": True, "listen": f"127.0.0.1:{ports[0]}"}}},
-        "filters": [{"name": "one", "action": "drop", "match": [{"field": "span_name", "pattern": "^dropped$"}]}],
-        "sinks": {
-            "otlp": {"type": "otlp_grpc", "endpoint": f"http://127.0.0.1:{ports[1]}",
-                     "derived_metrics": {"enabled": True, "interval": "100ms"}},
-            "prometheus": {"type": "prometheus_remote_write", "endpoint": f"http://127.0.0.1:{ports[2]}/api/v1/write",
-                           "interval": "100ms"},
-            "loki": {"type": "loki", "endpoint": f"http://127.0.0.1:{ports[3]}"},
-        },
-        "shutdown": {"drain_deadline": "0ms"},
-    }
-
-
 @pytest.fixture(scope="module")
 def gateway():
     with Braid(everything(free_ports(4))) as braid:
-        braid.may_end_with.add(1)  # What nobody takes is left at the end.
-        trace = trace_id()
-        root = span(trace, "checkout", status=ERROR, zone="z1")
-        call = span(trace, "calls", root.span_id, CLIENT, **{"peer.service": "bank"})
-        root.events.add(name="exception").attributes.add(key="exception.type").value.string_value = "E"
-        assert post(braid.http, spans_request("shop", [root, call], **{"host.name": "h"}))[0] == 200
-        assert post(braid.http, logs_request("shop", [log("paid", root)]))[0] == 200
-        # The messaging system's histogram needs an edge of its own.
-        sent = span(trace_id(), "send", kind=4)
-        assert post(braid.http, spans_request("shop", [sent]))[0] == 200
-        got = span(sent.trace_id, "receive", sent.span_id, kind=5)
-        assert post(braid.http, spans_request("mail", [got]))[0] == 200
-        eventually(lambda: 'server="bank"' in braid.metrics(only="derived"))
-        eventually(lambda: "self_spans" in braid.metrics(only="derived") and "push_rounds" in braid.metrics(only="self"))
+        braid.may_end_with.add(1)
+        feed(braid)
         yield braid
 
 
@@ -73,7 +37,7 @@ def shown(kind, family):
     return family + "_total" if kind == "counter" else family
 
 
-# Scenario: a gateway with every option on, and a trace that calls, fails, and says an exception.
+# Scenario: a gateway with every option on, and traffic for each of them.
 # Guarantees: every derived family that it shows is named in the document, and it shows every one that is named.
 def test_derived_families(gateway):
     page = pages.read(gateway, "text", "derived")
