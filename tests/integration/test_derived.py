@@ -541,6 +541,27 @@ def test_oracle_agrees_with_tempo(name):
     assert found == expected
 
 
+# Scenario: the traces that the Collector tests its service graph with.
+# Guarantees: the oracle's families are those that the Collector's tests expect, but for what is explained beside the case.
+@pytest.mark.parametrize("name", corpus.collector_cases(SEED, 0))
+def test_oracle_agrees_with_collector(name):
+    spans, graph, expected = corpus.collector_cases(SEED, 10**18)[name]
+    output = derive(spans, Config({"dialect": "otel", "graph": graph, "self_time": False}))
+    found = {family.removeprefix("traces_service_graph_request_"): series
+             for family, (_, series) in output.families.items() if family.startswith("traces_service_graph_")}
+    assert found.keys() <= {"total", "failed_total", "server_seconds", "client_seconds"}
+    wanted = {frozenset(labels.items()): rest for labels, *rest in expected}
+    for series in found.values():
+        assert series.keys() == wanted.keys()
+    for labels, (calls, server, client) in wanted.items():
+        assert found["total"][labels] == calls
+        assert found["failed_total"][labels] == (calls if ("failed", "true") in labels else 0)
+        for side, seconds_ in (("server", server), ("client", client)):
+            histogram = found[side + "_seconds"][labels]
+            assert histogram.count == calls and close(float(histogram.sum), seconds_)
+            assert len(histogram.bounds) == 16
+
+
 # Scenario: durations on powers of the native base and beside them, by floating point.
 # Guarantees: the oracle's exact native buckets are those that logarithms give, wherever those can be trusted.
 def test_oracle_native_buckets():

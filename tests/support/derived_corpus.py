@@ -703,11 +703,69 @@ def tempo_cases(seed, now):
     return cases
 
 
+def collector_cases(seed, now):
+    """What the Collector's tests of its service graph feed it (connector/servicegraphconnector: its testdata and the happy
+    case of connector_test.go), told again: {name: (spans, options of `metrics.graph`, [edge])}, an edge being
+    (its labels, calls, seconds as the server saw them, seconds as the client saw them).
+
+    Where the Collector expects something else, it is said beside the case.
+    """
+    cases = {}
+    m = Maker(seed, now)
+    us = 1000
+
+    def finish(name, graph, *edges):
+        cases[name] = m.spans, graph, list(edges)
+        m.spans = []
+
+    def edge(client, server, calls=1, seconds=1e-6, kind="", failed="false", **more):
+        labels = {"client": client, "server": server, "connection_type": kind, "failed": failed, **more}
+        return {name: value for name, value in labels.items() if value}, calls, seconds, seconds
+
+    asks = m.span("some-service", "client span", kind=CLIENT, ns=SECOND, attributes=[("some-attribute", "val")])
+    m.span("some-service", "server span", asks, SERVER, SECOND)
+    finish("common case", {"dimensions": ["some-attribute", "non-existing-attribute"]},
+           edge("some-service", "some-service", seconds=1, client_some_attribute="val"))
+
+    for status in (UNSET, UNSET, ERROR):
+        m.span("bar", "answers", m.span("foo", "asks", kind=CLIENT, ns=SECOND), SERVER, SECOND, status=status)
+    # The Collector has no request_failed_total where nothing failed; here it is 0.
+    finish("failed-label-not-work", {}, edge("foo", "bar", 2, 2), edge("foo", "bar", 1, 1, failed="true"))
+
+    asks = m.span("foo-server", "server", kind=CLIENT, ns=us, attributes=[("messaging.system", "kafka")])
+    m.span("bar-requester", "HTTP GET /ready", asks, SERVER, us, attributes=[("db.system", "postgresql")])
+    finish("extra-dimensions-queue-db", {"dimensions": ["db.system", "messaging.system"]},
+           edge("foo-server", "bar-requester", client_messaging_system="kafka", server_db_system="postgresql"))
+
+    m.span("bar-requester", "HTTP GET /ready", m.span("foo-server", "server", kind=CLIENT, ns=us), SERVER, us)
+    # The Collector shows a messaging histogram without observations; here there is none.
+    finish("messaging-system", {"messaging_latency": True}, edge("foo-server", "bar-requester"))
+
+    m.span("bar-requester", "HTTP GET /ready", kind=SERVER, ns=us, attributes=[("peer.service.name", "external-platform")])
+    # The side without spans has 0 s there; here both histograms have the other's duration.
+    finish("virtual-node-label-client", {"virtual_node_label": True, "dimensions": ["peer.service.name"]},
+           edge("user", "bar-requester", kind="virtual_node", virtual_node="client",
+                server_peer_service_name="external-platform"))
+
+    m.span("foo-server", "server", kind=CLIENT, ns=us)
+    # There it calls `unknown`; here a call that nobody answered and that names nobody is no edge, but counted as no_server.
+    finish("virtual-node-label-server", {"virtual_node_label": True})
+
+    m.span("foo-server", "server", kind=CLIENT, ns=us)
+    m.span("bar-requester", "HTTP GET /ready", kind=SERVER, ns=us, attributes=[("peer.service", "external-platform")])
+    # There the caller is always `user`; here it is the peer that it names, as in Tempo.
+    finish("virtual-node-label", {"dimensions": ["peer.service"]},
+           edge("external-platform", "bar-requester", kind="virtual_node", server_peer_service="external-platform"))
+    return cases
+
+
 def everything(seed, now):
     spans = []
     for make in (red, dimensions, errors, events, weights, ratios, shop, fan_out, graph, self_times):
         spans += make(f"{seed} {make.__name__}", now)
     for case, _ in tempo_cases(f"{seed} tempo", now).values():
+        spans += case
+    for case, _, _ in collector_cases(f"{seed} collector", now).values():
         spans += case
     return spans
 
