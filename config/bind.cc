@@ -159,15 +159,26 @@ Metrics BindMetrics(const Node& node) {
       node, "histograms",
       {{"classic", Histograms::kClassic}, {"native", Histograms::kNative}, {"both", Histograms::kBoth}});
   metrics.status_message = Bool(node, "status_message");
-  metrics.dimensions = Texts(node, "dimensions");
+  for (const Node& dimension : Get(node, "dimensions").items) {
+    metrics.dimensions.push_back(
+        {Text(dimension, "name"), Text(dimension, "default"), Text(dimension, "label")});
+  }
   for (const Node::Member& member : Get(node, "mappings").members) {
     metrics.mappings.push_back({member.key, Texts(member.value, "from"), Text(member.value, "join")});
   }
+  for (const std::string& label : Texts(node, "exclude_labels")) {
+    if (label == "service") metrics.exclude_labels.service = true;
+    if (label == "span_name") metrics.exclude_labels.span_name = true;
+    if (label == "span_kind") metrics.exclude_labels.span_kind = true;
+    if (label == "status_code") metrics.exclude_labels.status_code = true;
+  }
+  metrics.ratio_attribute = Text(Get(node, "sampling"), "ratio_attribute");
   for (const Node& match : Get(node, "include").items) metrics.include.push_back(BindSpanMatch(match));
   for (const Node& match : Get(node, "exclude").items) metrics.exclude.push_back(BindSpanMatch(match));
   metrics.target_info = Bool(node, "target_info");
   metrics.events = Bool(node, "events");
   metrics.exceptions = Bool(node, "exceptions");
+  metrics.exception_message = Bool(node, "exception_message");
   for (const std::string& error : Texts(node, "errors")) {
     if (error == "http_5xx") metrics.errors.http_5xx = true;
     if (error == "http_4xx") metrics.errors.http_4xx = true;

@@ -131,6 +131,10 @@ class Checker {
       Fail({metrics / "self_time", wait},
            "needs the spans of a trace to wait for its verdict, and " + Text(wait) + " lets them go at once");
     }
+    if (m.exception_message && !m.exceptions) {
+      Fail({metrics / "exception_message", metrics / "exceptions"},
+           "has no effect: " + Text(metrics / "exceptions") + ", so there is no metric of exceptions");
+    }
     for (const char* key : {"include", "exclude"}) {
       const Place list = metrics / key;
       const std::vector<SpanMatch>& matches = key == std::string_view("include") ? m.include : m.exclude;

@@ -153,6 +153,22 @@ struct Metrics {
   enum class Histograms : uint8_t { kClassic, kNative, kBoth };
   enum class Names : uint8_t { kRaw, kDryRun, kTemplates };
 
+  struct Dimension {
+    std::string name;      // of the attribute
+    std::string fallback;  // metrics.dimensions[].default
+    std::string label;     // empty: made of the name
+    friend bool operator==(const Dimension&, const Dimension&) = default;
+  };
+
+  // Labels that are left out.
+  struct ExcludeLabels {
+    bool service = false;
+    bool span_name = false;
+    bool span_kind = false;
+    bool status_code = false;
+    friend bool operator==(const ExcludeLabels&, const ExcludeLabels&) = default;
+  };
+
   struct Mapping {
     std::string label;
     std::vector<std::string> from;
@@ -206,13 +222,16 @@ struct Metrics {
   bool self_time = true;
   Histograms histograms = Histograms::kClassic;
   bool status_message = false;
-  std::vector<std::string> dimensions;
+  std::vector<Dimension> dimensions;
   std::vector<Mapping> mappings;  // in order of the file
+  ExcludeLabels exclude_labels;
+  std::string ratio_attribute;  // metrics.sampling.ratio_attribute; empty: none
   std::vector<SpanMatch> include;
   std::vector<SpanMatch> exclude;
   bool target_info = false;
   bool events = false;
   bool exceptions = false;
+  bool exception_message = false;
   Errors errors;  // besides the status
   Names names = Names::kRaw;
   Graph graph;

@@ -2,6 +2,7 @@
 
 #include <re2/re2.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <string_view>
 
@@ -71,6 +72,19 @@ std::string Key(const std::string& key) {
   return RE2::FullMatch(key, kPlain) ? key : json::serialize(json::string_view(key));
 }
 
+// What stands for the whole map in its short form: the text of its one key that is not at its default. Null
+// if there is no such form.
+const Node* ShortForm(const Schema& schema, const Node& node) {
+  if (schema.text_key.empty() || node.kind != Kind::kMap) return nullptr;
+  for (const auto& [key, property] : schema.properties) {
+    const Node* member = node.Find(key);
+    if (key == schema.text_key || member == nullptr) continue;
+    const bool text = property.default_value && property.default_value->is_string();
+    if (!text || member->text != property.default_value->as_string()) return nullptr;
+  }
+  return node.Find(schema.text_key);
+}
+
 class Printer {
  public:
   Printer(const Loaded& loaded, const PrintOptions& options) : loaded_(loaded), options_(options) {}
@@ -132,8 +146,9 @@ class Printer {
 
   // What follows "key:" or "-", up to and including the line break.
   void Value(const Schema& schema, const Node& node, const std::string& indent) {
-    const bool simple_items = node.kind == Kind::kList && schema.items != nullptr && !schema.items->object &&
-                              schema.items->one_of.empty();
+    const bool simple_items = node.kind == Kind::kList && schema.items != nullptr &&
+                              schema.items->one_of.empty() &&
+                              (!schema.items->object || AllShort(*schema.items, node));
     if (node.kind == Kind::kMap && !node.members.empty()) {
       out_ += '\n';
       Members(schema, node, indent + "  ");
@@ -142,7 +157,8 @@ class Printer {
     } else if (node.kind == Kind::kList && (simple_items || node.items.empty())) {
       out_ += " [";
       for (const Node& item : node.items) {
-        out_ += (&item == &node.items.front() ? "" : ", ") + Scalar(*schema.items, item);
+        const Node* text = ShortForm(*schema.items, item);
+        out_ += (&item == &node.items.front() ? "" : ", ") + Scalar(*schema.items, text ? *text : item);
       }
       out_ += ']' + Origin(node) + '\n';
     } else if (node.kind == Kind::kList) {
@@ -153,8 +169,17 @@ class Printer {
     }
   }
 
+  static bool AllShort(const Schema& schema, const Node& list) {
+    return std::all_of(list.items.begin(), list.items.end(),
+                       [&](const Node& item) { return ShortForm(schema, item) != nullptr; });
+  }
+
   // A map in a list: its first key stands beside the dash.
   void Item(const Schema& schema, const Node& item, const std::string& indent) {
+    if (const Node* text = ShortForm(schema, item)) {
+      out_ += indent + "- " + Scalar(schema, *text) + Origin(*text) + '\n';
+      return;
+    }
     const size_t begin = out_.size();
     Members(schema, item, indent + "  ");
     if (options_.descriptions) {
@@ -170,6 +195,7 @@ class Printer {
 };
 
 json::value ToJson(const Schema& schema, const Node& node) {
+  if (const Node* text = ShortForm(schema, node)) return json::string(Shown(schema, *text));
   switch (node.kind) {
     case Kind::kNull: return nullptr;
     case Kind::kBool: return node.text == "true";

@@ -85,6 +85,7 @@ std::string TypeName(const Schema& schema) {
   }
   if (schema.array) return "list of " + TypeName(*schema.items);
   if (!schema.one_of.empty()) return "map, by " + Code(schema.discriminator);
+  if (schema.object && schema.string) return "text or map";
   if (schema.object) return schema.additional == nullptr ? "map" : "map of names";
   if (schema.boolean) return "true or false";
   if (schema.integer) {
@@ -158,9 +159,11 @@ class Page {
                 Default(property, IsRequired(schema, key)) + " | " + Escape(property.description) + " |\n";
       }
       if (property.items && !property.items->one_of.empty()) nested->push_back(property.items.get());
+      if (property.items) Rows(*property.items, path + "[].", nested);
       if (property.additional) {
         out_ += "| " + Code(path + ".<name>") + " | " + TypeName(*property.additional) + " | | " +
                 Escape(property.additional->description) + " |\n";
+        Rows(*property.additional, path + ".<name>.", nested);
       }
       Rows(property, path + '.', nested);
     }

@@ -39,6 +39,8 @@ class Compiler {
     Schema schema;
     Apply(object, &schema);
     if (!schema.one_of.empty()) FindDiscriminator(&schema);
+    if (schema.object && schema.string && schema.Property(schema.text_key) == nullptr)
+      throw std::runtime_error("schema: an object or a text without x-text-key");
     return schema;
   }
 
@@ -136,6 +138,8 @@ class Compiler {
       schema->min = Text(value);
     } else if (name == "x-max") {
       schema->max = Text(value);
+    } else if (name == "x-text-key") {
+      schema->text_key = Text(value);
     } else if (name == "x-expected") {
       schema->expected = Text(value);
     } else if (name == "x-example") {

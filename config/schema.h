@@ -23,10 +23,13 @@ std::string_view SchemaText();
 std::string EditorSchema();
 
 // One node of the schema with $ref and allOf resolved: the subset of draft-07 that the file uses, plus
-//   x-kind      what a text must be beyond its pattern: duration, size, share (a size or a percentage of
-//   memory.budget), address, url, regex, input_file, output_file x-min/-max  limits of a duration or size,
-//   written like one x-expected  what to call a valid value in messages x-example   a value for the
-//   reference, where there is no default x-secret    never print the value
+//   x-kind        what a text must be beyond its pattern: duration, size, share (a size or a percentage of
+//                 memory.budget), address, url, regex, input_file, output_file
+//   x-min, x-max  limits of a duration or size, written like one
+//   x-expected    what to call a valid value in messages
+//   x-example     a value for the reference, where there is no default
+//   x-secret      never print the value
+//   x-text-key    see text_key
 // A keyword outside that set is an error when the schema is compiled, so that none is silently ignored.
 //
 // A type of both string and array is a text or a list of `items`; the keywords of texts are then those of the
@@ -41,6 +44,10 @@ struct Schema {
   std::string expected;
   std::string example;
   std::optional<boost::json::value> default_value;
+
+  // Of an object that may also be written as a text: the key that the text stands for. The loader puts the
+  // object in its place.
+  std::string text_key;
 
   bool object = false, array = false, string = false, integer = false, number = false, boolean = false,
        nullable = false;

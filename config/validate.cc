@@ -61,7 +61,7 @@ std::string ExpectedType(const Schema& schema) {
   if (!schema.values.empty()) {
     return schema.values.size() == 1 ? Quote(schema.values.front()) : "one of " + Join(schema.values);
   }
-  if (schema.object) return "a map";
+  if (schema.object) return schema.string ? "a text or a map with '" + schema.text_key + "'" : "a map";
   if (schema.array) return "a list";
   if (schema.boolean) return "true or false";
   if (schema.integer) return "a whole number";
@@ -178,6 +178,15 @@ class Validator {
   }
 
   bool CheckObject(const Schema& schema, Node* node, const std::string& path, const Position& at) {
+    if (schema.string && node->scalar()) {
+      // Checked where it stands, so that messages name no key that the user did not write.
+      if (!CheckScalar(*schema.Property(schema.text_key), node, path)) return false;
+      Node map;
+      map.kind = Kind::kMap;
+      map.at = node->at;
+      map.members.push_back({schema.text_key, node->at, std::move(*node)});
+      *node = std::move(map);
+    }
     if (node->kind != Kind::kMap) return Mismatch(schema, *node, path);
     if (schema.additional != nullptr) return CheckMap(schema, node, path);
 

@@ -79,9 +79,15 @@ Result<std::shared_ptr<const DeriveOptions>> DeriveOptionsOf(const config::Confi
   derive->self_time =
       metrics.self_time && config.correlate.spans_wait == config::Correlate::SpansWait::kVerdict;
   derive->status_message = metrics.status_message;
-  derive->dimensions = metrics.dimensions;
+  for (const auto& dimension : metrics.dimensions)
+    derive->dimensions.push_back({dimension.name, dimension.fallback, dimension.label});
   for (const auto& mapping : metrics.mappings)
     derive->mappings.push_back({mapping.label, mapping.from, mapping.join});
+  derive->without = {.service = metrics.exclude_labels.service,
+                     .span_name = metrics.exclude_labels.span_name,
+                     .span_kind = metrics.exclude_labels.span_kind,
+                     .status_code = metrics.exclude_labels.status_code};
+  derive->ratio_attribute = metrics.ratio_attribute;
   if (Status status = MatchesOf(metrics.include, &derive->include); !status.ok())
     return status.Annotate("metrics.include");
   if (Status status = MatchesOf(metrics.exclude, &derive->exclude); !status.ok())
@@ -89,6 +95,7 @@ Result<std::shared_ptr<const DeriveOptions>> DeriveOptionsOf(const config::Confi
   derive->target_info = metrics.target_info;
   derive->events = metrics.events;
   derive->exceptions = metrics.exceptions;
+  derive->exception_message = metrics.exception_message;
   derive->errors_http_5xx = metrics.errors.http_5xx;
   derive->errors_http_4xx = metrics.errors.http_4xx;
   derive->errors_grpc = metrics.errors.grpc;

@@ -112,6 +112,23 @@ void Append(std::string* out, std::string_view any, bool json) {
 
 void AppendAnyValue(std::string* out, std::string_view any_value) { Append(out, any_value, false); }
 
+std::optional<double> NumberOfAnyValue(std::string_view any_value) {
+  wire::Field last;
+  for (wire::Cursor c(any_value); c.Next();) last = c.field();
+  switch (last.number) {
+    case kAnyInt: return static_cast<double>(static_cast<int64_t>(last.scalar));
+    case kAnyDouble: return std::bit_cast<double>(last.scalar);
+    case kAnyString: {
+      double number = 0;
+      const char* const end = last.bytes.data() + last.bytes.size();
+      const auto [at, error] = std::from_chars(last.bytes.data(), end, number);
+      if (error != std::errc() || at != end) return std::nullopt;
+      return number;
+    }
+    default: return std::nullopt;
+  }
+}
+
 std::string_view CutToCharacter(std::string_view text, size_t max) {
   if (text.size() <= max) return text;
   size_t end = max;

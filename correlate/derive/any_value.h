@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,9 @@ namespace braid::correlate {
 // plainly, arrays and maps as JSON, bytes in base64. Nesting is bounded by what decode lets through (32
 // levels).
 void AppendAnyValue(std::string* out, std::string_view any_value);
+
+// A double or an integer as a number, and text that is one in decimal notation; nothing of anything else.
+std::optional<double> NumberOfAnyValue(std::string_view any_value);
 
 // The first `max` bytes, less what is left of a character that would be cut.
 std::string_view CutToCharacter(std::string_view text, size_t max);

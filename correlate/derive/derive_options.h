@@ -39,10 +39,26 @@ struct DeriveOptions {
   enum class Histograms : uint8_t { kClassic, kNative, kBoth };
   enum class Names : uint8_t { kRaw, kDryRun, kTemplates };
 
+  // An attribute that becomes a label.
+  struct Dimension {
+    std::string key;
+    std::string fallback = {};  // the label's value where neither span nor resource has the attribute
+    std::string label = {};     // empty: SanitizedLabel(key)
+  };
+
   struct Mapping {
     std::string label;
     std::vector<std::string> from;
     std::string join;
+  };
+
+  // Labels that the metrics of spans go without. Rows of shards are still told apart by them, because stamps
+  // and the service graph need them; the owner counts together what is equal without.
+  struct Without {
+    bool service = false;
+    bool span_name = false;
+    bool span_kind = false;
+    bool status_code = false;
   };
 
   struct Graph {
@@ -73,13 +89,19 @@ struct DeriveOptions {
   bool latency = true;
   bool size = true;
   bool status_message = false;
-  std::vector<std::string> dimensions;
+  std::vector<Dimension> dimensions;
   std::vector<Mapping> mappings;
+  Without without;
+
+  // Key of the attribute that holds the share of spans that was kept, where the tracestate does not say.
+  std::string ratio_attribute;
+
   std::vector<SpanMatch> include;  // none: all
   std::vector<SpanMatch> exclude;
   bool target_info = false;
   bool events = false;
   bool exceptions = false;
+  bool exception_message = false;  // beside the type
   bool self_time = true;
 
   // What makes a span an error besides its status.

@@ -42,7 +42,8 @@ struct SeriesKey {
   uint8_t detail = 0;  // spans: ErrorSource; edges: 0, or 1 + the virtual side (0 client, 1 server)
   bool overflow = false;
 
-  // Spans, events, exceptions: service, span name, further labels (LabelBlock), event name or exception type.
+  // Spans, events, exceptions: service, span name, further labels (LabelBlock), event name or exception type
+  // (LabelBlock of type and message where DeriveOptions::exception_message is on).
   // Edges: client, server, further labels. Targets: all labels, as name and value by turns (LabelBlock).
   std::array<std::string_view, 4> text;
 

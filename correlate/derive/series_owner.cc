@@ -126,7 +126,13 @@ SeriesOwner::Cardinality SeriesOwner::WhoMakesSeries(size_t top) const {
     switch (key.row) {
       case RowKind::kEvents:
       case RowKind::kExceptions:
-        add(key.row == RowKind::kEvents ? "event_name" : "exception_type", key.text[3]);
+        if (key.row == RowKind::kEvents) {
+          add("event_name", key.text[3]);
+        } else if (derive_.exception_message) {
+          add_block({"exception_type", "exception_message"}, key.text[3]);
+        } else {
+          add("exception_type", key.text[3]);
+        }
         [[fallthrough]];
       case RowKind::kSpans:
         add(service, key.text[0]);

@@ -1,11 +1,16 @@
 // How the derived series look on a page: the names, labels, units and buckets of each dialect
 // (docs/metrics.md, "Derived metrics").
 
+#include <absl/container/flat_hash_map.h>
+
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "correlate/derive/native_histogram.h"
@@ -102,6 +107,28 @@ class PageOfState {
   using Series = SeriesState::Series;
   using Plane = SeriesState::Plane;
 
+  // What is shown as one series: of one in the state, or of several put together.
+  struct Shown {
+    const SeriesKey& key;
+    std::span<const Plane> planes;
+    uint64_t created_ns;
+    std::span<const uint32_t> exemplars;  // 1 + index of the first slot of each
+  };
+
+  // Series that differ in the other dialect's labels only, counted together.
+  struct Together {
+    const SeriesKey* key;
+    std::vector<Plane> planes;
+    uint64_t created_ns;
+    std::vector<uint32_t> exemplars;
+  };
+
+  // A series, or several as one.
+  struct Group {
+    uint32_t id = 0;
+    std::unique_ptr<Together> together;
+  };
+
   struct Layout {
     std::vector<uint64_t> bounds_ns;
     std::vector<double> bounds;
@@ -123,10 +150,97 @@ class PageOfState {
 
   const std::vector<uint32_t>& Of(RowKind kind) const { return state_.by_kind[static_cast<size_t>(kind)]; }
 
+  static Shown One(const Series& series) {
+    return {series.key, series.planes, series.created_ns, std::span(&series.exemplars, 1)};
+  }
+
+  // ---- One dialect of two
+  //
+  // A series is told apart by its labels in both dialects. Where span and resource have the same attribute,
+  // one of them may not see what the other tells apart.
+
+  bool Halved() const {
+    return derive_.tempo() && derive_.otel() && !(derive_.dimensions.empty() && derive_.mappings.empty());
+  }
+
+  // The part of the extras that one dialect shows.
+  std::string_view HalfOf(std::string_view extras, bool otel) const {
+    if (extras.empty()) return {};
+    std::string_view second = extras;
+    for (size_t i = 0; i < tempo_extras_.size(); ++i) label_block::Take(&second);
+    return otel ? second : extras.substr(0, extras.size() - second.size());
+  }
+
+  static void AddPlane(const Plane& plane, std::vector<Plane>* to) {
+    const auto rank = [](const Plane& p) { return std::tie(p.threshold, p.failed); };
+    const auto at = std::lower_bound(to->begin(), to->end(), plane,
+                                     [&](const Plane& a, const Plane& b) { return rank(a) < rank(b); });
+    if (at == to->end() || rank(*at) != rank(plane)) {
+      to->insert(at, plane);
+      return;
+    }
+    for (size_t i = 0; i < plane.buckets.size(); ++i) at->buckets[i] += plane.buckets[i];
+    at->sum_ns += plane.sum_ns;
+    at->bytes += plane.bytes;
+    at->self_ns += plane.self_ns;
+    at->self_spans += plane.self_spans;
+    for (size_t i = 0; i < plane.natives.size(); ++i) {
+      at->natives[i].zero += plane.natives[i].zero;
+      for (const SeriesState::Native::Count& count : plane.natives[i].counts)
+        at->natives[i].Add(count.bucket, count.n);
+    }
+  }
+
+  void Join(const Series& series, Group* group) const {
+    if (!group->together) {
+      const Series& first = state_.series[group->id];
+      group->together =
+          std::make_unique<Together>(Together{&first.key, first.planes, first.created_ns, {first.exemplars}});
+    }
+    Together& to = *group->together;
+    for (const Plane& plane : series.planes) AddPlane(plane, &to.planes);
+    to.created_ns = std::min(to.created_ns, series.created_ns);
+    to.exemplars.push_back(series.exemplars);
+  }
+
+  const std::vector<Group>& Groups(RowKind kind, bool otel) {
+    std::optional<std::vector<Group>>& groups = groups_[otel ? 1 : 0][static_cast<size_t>(kind)];
+    if (groups) return *groups;
+    groups.emplace();
+    const auto hash = [](const SeriesKey& key) { return HashOf(key, 0); };
+    absl::flat_hash_map<SeriesKey, size_t, decltype(hash)> known(0, hash);
+    for (const uint32_t id : Of(kind)) {
+      SeriesKey key = state_.series[id].key;
+      key.text[2] = HalfOf(key.text[2], otel);
+      const auto [at, fresh] = known.try_emplace(key, groups->size());
+      if (fresh) {
+        groups->push_back({id, nullptr});
+      } else {
+        Join(state_.series[id], &(*groups)[at->second]);
+      }
+    }
+    return *groups;
+  }
+
+  // Every series of spans that the dialect has.
+  template <typename Fn>
+  void ForSpans(RowKind kind, bool otel, Fn show) {
+    if (!Halved()) {
+      for (const uint32_t id : Of(kind)) show(One(state_.series[id]));
+      return;
+    }
+    for (const Group& group : Groups(kind, otel)) {
+      const Together* together = group.together.get();
+      show(together == nullptr
+               ? One(state_.series[group.id])
+               : Shown{*together->key, together->planes, together->created_ns, together->exemplars});
+    }
+  }
+
   // ---- Values: integers by plane, put together in the order of their thresholds.
 
   template <typename Fn>
-  static double Weighted(const Series& series, Fn value) {
+  static double Weighted(const Shown& series, Fn value) {
     double sum = 0;
     for (const Plane& plane : series.planes)
       sum += static_cast<double>(value(plane)) * WeightOf(plane.threshold);
@@ -134,7 +248,7 @@ class PageOfState {
   }
 
   template <typename Fn>
-  static double WeightedTime(const Series& series, double unit_ns, Fn value) {
+  static double WeightedTime(const Shown& series, double unit_ns, Fn value) {
     if (series.planes.size() == 1 && series.planes[0].threshold == 0)
       return InUnits(value(series.planes[0]), unit_ns);
     long double sum = 0;
@@ -154,13 +268,19 @@ class PageOfState {
             .extra = {}};
   }
 
-  // Of a count: the latest of the buckets' exemplars, as one call.
-  bool LatestExemplar(const Series& series, ExemplarView* view) const {
-    const Exemplar* latest = nullptr;
-    for (uint32_t at = series.exemplars; at != 0; at = state_.exemplars[at - 1].next) {
-      const Exemplar& exemplar = state_.exemplars[at - 1].exemplar;
-      if (latest == nullptr || exemplar.time_ns > latest->time_ns) latest = &exemplar;
+  template <typename Fn>
+  void ForExemplars(const Shown& series, Fn fn) const {
+    for (const uint32_t first : series.exemplars) {
+      for (uint32_t at = first; at != 0; at = state_.exemplars[at - 1].next) fn(state_.exemplars[at - 1]);
     }
+  }
+
+  // Of a count: the latest of the buckets' exemplars, as one call.
+  bool LatestExemplar(const Shown& series, ExemplarView* view) const {
+    const Exemplar* latest = nullptr;
+    ForExemplars(series, [&](const SeriesDelta::Slot& slot) {
+      if (latest == nullptr || slot.exemplar.time_ns > latest->time_ns) latest = &slot.exemplar;
+    });
     if (latest == nullptr) return false;
     *view = View(*latest, 1);
     return true;
@@ -172,30 +292,34 @@ class PageOfState {
     if (!name.empty() && !value.empty()) labels_.push_back({name, value});
   }
 
-  void SpanLabelSet(const Series& series, const Names& names, bool otel, std::string_view detail_name) {
+  void SpanLabelSet(const Shown& series, const Names& names, bool otel, std::string_view detail_name) {
     labels_.clear();
     const SeriesKey& key = series.key;
     if (key.overflow) Add(names.overflow, "true");
     Add(names.service, key.text[0]);
     Add("span_name", key.text[1]);
-    Add("span_kind", kKinds[key.kind]);
-    Add("status_code", kStatuses[key.status]);
+    if (!derive_.without.span_kind) Add("span_kind", kKinds[key.kind]);
+    if (!derive_.without.status_code) Add("status_code", kStatuses[key.status]);
     if (derive_.more_errors()) Add("error_source", kErrorSources[key.detail]);
     std::string_view extras = key.text[2];
     const std::vector<std::string>& own = otel ? otel_extras_ : tempo_extras_;
     if (!extras.empty()) {
-      // The other dialect's come first.
-      if (otel && derive_.tempo()) {
-        for (size_t i = 0; i < tempo_extras_.size(); ++i) label_block::Take(&extras);
-      }
+      if (otel && derive_.tempo()) extras = HalfOf(extras, true);
       for (const std::string& name : own) Add(name, label_block::Take(&extras));
     }
-    if (!detail_name.empty()) Add(detail_name, key.text[3]);
+    std::string_view detail = key.text[3];
+    if (key.row == RowKind::kExceptions && derive_.exception_message) {
+      if (detail.empty()) return;  // overflow
+      Add(detail_name, label_block::Take(&detail));
+      Add("exception_message", label_block::Take(&detail));
+    } else if (!detail_name.empty()) {
+      Add(detail_name, detail);
+    }
   }
 
   // ---- Families
 
-  void PutHistogram(const Series& series, const Layout& layout) {
+  void PutHistogram(const Shown& series, const Layout& layout) {
     HistogramView histogram;
     histogram.sum = WeightedTime(series, layout.unit_ns, [](const Plane& p) { return p.sum_ns; });
     std::array<ExemplarView, 64> views;
@@ -211,17 +335,18 @@ class PageOfState {
       }
       histogram.bounds = layout.bounds;
       histogram.counts = counts_;
-      for (uint32_t at = series.exemplars; at != 0; at = state_.exemplars[at - 1].next) {
-        const SeriesDelta::Slot& slot = state_.exemplars[at - 1];
+      bool any = false;
+      ForExemplars(series, [&](const SeriesDelta::Slot& slot) {
+        any = true;
         const Exemplar*& kept = best[layout.fold[slot.bucket]];
         if (kept == nullptr || MoreTelling(slot.exemplar, *kept)) kept = &slot.exemplar;
-      }
+      });
       for (size_t i = 0; i < counts_.size(); ++i) {
         if (best[i] == nullptr) continue;
         views[i] = View(*best[i], static_cast<double>(best[i]->duration_ns) / layout.unit_ns);
         pointers[i] = &views[i];
       }
-      if (series.exemplars != 0) histogram.exemplars = std::span(pointers.data(), counts_.size());
+      if (any) histogram.exemplars = std::span(pointers.data(), counts_.size());
     }
     NativeView native;
     if (derive_.native()) {
@@ -231,7 +356,7 @@ class PageOfState {
     writer_.Histogram(labels_, histogram, series.created_ns);
   }
 
-  void ReadNative(const Series& series, const Layout& layout, NativeView* native) {
+  void ReadNative(const Shown& series, const Layout& layout, NativeView* native) {
     native_.Clear();
     native_.schema = NativeMap::kSchema;
     double zero = 0;
@@ -252,10 +377,10 @@ class PageOfState {
     native->zero_count = zero;
     native->positive = native_.positive;
     native_exemplars_.clear();
-    for (uint32_t at = series.exemplars; at != 0; at = state_.exemplars[at - 1].next) {
-      const Exemplar& exemplar = state_.exemplars[at - 1].exemplar;
+    ForExemplars(series, [&](const SeriesDelta::Slot& slot) {
+      const Exemplar& exemplar = slot.exemplar;
       native_exemplars_.push_back(View(exemplar, static_cast<double>(exemplar.duration_ns) / layout.unit_ns));
-    }
+    });
     std::sort(native_exemplars_.begin(), native_exemplars_.end(),
               [](const ExemplarView& a, const ExemplarView& b) { return a.time_ns < b.time_ns; });
     native->exemplars = native_exemplars_;
@@ -278,39 +403,37 @@ class PageOfState {
   template <typename Value>
   void PutCounters(const FamilyView& family, const Names& names, bool otel, bool exemplars, Value value) {
     writer_.Family(family);
-    for (const uint32_t id : Of(RowKind::kSpans)) {
-      const Series& series = state_.series[id];
+    ForSpans(RowKind::kSpans, otel, [&](const Shown& series) {
       SpanLabelSet(series, names, otel, {});
       ExemplarView view;
       const bool has = exemplars && LatestExemplar(series, &view);
       writer_.Counter(labels_, value(series), series.created_ns, has ? &view : nullptr);
-    }
+    });
   }
 
   void WriteSpans(const Names& names, bool otel) {
     if (derive_.calls) {
       PutCounters(names.calls, names, otel, true,
-                  [](const Series& s) { return Weighted(s, [](const Plane& p) { return p.count(); }); });
+                  [](const Shown& s) { return Weighted(s, [](const Plane& p) { return p.count(); }); });
     }
     if (derive_.latency) {
       const Layout layout = LayoutOf(state_.span_buckets, otel ? OtelLatencyBounds() : TempoLatencyBounds(),
                                      names.unit_ns, names.native);
       writer_.Family(names.latency);
-      for (const uint32_t id : Of(RowKind::kSpans)) {
-        const Series& series = state_.series[id];
+      ForSpans(RowKind::kSpans, otel, [&](const Shown& series) {
         SpanLabelSet(series, names, otel, {});
         PutHistogram(series, layout);
-      }
+      });
     }
     if (derive_.size) {
       PutCounters(names.size, names, otel, false,
-                  [](const Series& s) { return WeightedTime(s, 1, [](const Plane& p) { return p.bytes; }); });
+                  [](const Shown& s) { return WeightedTime(s, 1, [](const Plane& p) { return p.bytes; }); });
     }
     if (derive_.self_time) {
       PutSelf(names.self_seconds, names, otel,
-              [](const Series& s) { return WeightedTime(s, 1e9, [](const Plane& p) { return p.self_ns; }); });
+              [](const Shown& s) { return WeightedTime(s, 1e9, [](const Plane& p) { return p.self_ns; }); });
       PutSelf(names.self_spans, names, otel,
-              [](const Series& s) { return Weighted(s, [](const Plane& p) { return p.self_spans; }); });
+              [](const Shown& s) { return Weighted(s, [](const Plane& p) { return p.self_spans; }); });
     }
     if (derive_.events) PutDetails(names.events, names, otel, RowKind::kEvents, "event_name");
     if (derive_.exceptions) PutDetails(names.exceptions, names, otel, RowKind::kExceptions, "exception_type");
@@ -320,25 +443,23 @@ class PageOfState {
   template <typename Value>
   void PutSelf(const FamilyView& family, const Names& names, bool otel, Value value) {
     writer_.Family(family);
-    for (const uint32_t id : Of(RowKind::kSpans)) {
-      const Series& series = state_.series[id];
+    ForSpans(RowKind::kSpans, otel, [&](const Shown& series) {
       if (std::all_of(series.planes.begin(), series.planes.end(),
                       [](const Plane& p) { return p.self_spans == 0; }))
-        continue;
+        return;
       SpanLabelSet(series, names, otel, {});
       writer_.Counter(labels_, value(series), series.created_ns, nullptr);
-    }
+    });
   }
 
   void PutDetails(const FamilyView& family, const Names& names, bool otel, RowKind kind,
                   std::string_view label) {
     writer_.Family(family);
-    for (const uint32_t id : Of(kind)) {
-      const Series& series = state_.series[id];
+    ForSpans(kind, otel, [&](const Shown& series) {
       SpanLabelSet(series, names, otel, label);
       writer_.Counter(labels_, Weighted(series, [](const Plane& p) { return p.count(); }), series.created_ns,
                       nullptr);
-    }
+    });
   }
 
   void WriteTargets() {
@@ -356,7 +477,7 @@ class PageOfState {
     }
   }
 
-  void EdgeLabelSet(const Series& series) {
+  void EdgeLabelSet(const Shown& series) {
     labels_.clear();
     const SeriesKey& key = series.key;
     if (key.overflow) Add(derive_.tempo() ? kTempo.overflow : kOtel.overflow, "true");
@@ -374,15 +495,16 @@ class PageOfState {
   void PutEdgeHistogram(const FamilyView& family, RowKind kind, const Layout& layout) {
     writer_.Family(family);
     for (const uint32_t id : Of(kind)) {
-      EdgeLabelSet(state_.series[id]);
-      PutHistogram(state_.series[id], layout);
+      const Shown series = One(state_.series[id]);
+      EdgeLabelSet(series);
+      PutHistogram(series, layout);
     }
   }
 
   void WriteGraph() {
     writer_.Family({"traces_service_graph_request", "Requests between services.", "", MetricType::kCounter});
     for (const uint32_t id : Of(RowKind::kEdgeServer)) {
-      const Series& series = state_.series[id];
+      const Shown series = One(state_.series[id]);
       EdgeLabelSet(series);
       ExemplarView view;
       const bool has = LatestExemplar(series, &view);
@@ -392,7 +514,7 @@ class PageOfState {
     writer_.Family({"traces_service_graph_request_failed",
                     "Requests between services that either side calls failed.", "", MetricType::kCounter});
     for (const uint32_t id : Of(RowKind::kEdgeServer)) {
-      const Series& series = state_.series[id];
+      const Shown series = One(state_.series[id]);
       EdgeLabelSet(series);
       const bool all = series.key.status != 0;
       writer_.Counter(labels_,
@@ -417,7 +539,7 @@ class PageOfState {
     writer_.Family(
         {"traces_service_graph_connection_info", "Edges that were seen of late.", "", MetricType::kGauge});
     for (const uint32_t id : Of(RowKind::kEdgeServer)) {
-      EdgeLabelSet(state_.series[id]);
+      EdgeLabelSet(One(state_.series[id]));
       writer_.Gauge(labels_, 1);
     }
   }
@@ -427,6 +549,7 @@ class PageOfState {
   ExpositionWriter& writer_;
   const std::vector<std::string> tempo_extras_ = ExtraLabelNames(derive_, false);
   const std::vector<std::string> otel_extras_ = ExtraLabelNames(derive_, true);
+  std::array<std::array<std::optional<std::vector<Group>>, kRowKinds>, 2> groups_;  // by dialect and kind
   const std::vector<std::string> graph_labels_ = GraphLabelNames(derive_);
   std::vector<Label> labels_;
   std::vector<double> counts_;

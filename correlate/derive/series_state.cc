@@ -93,6 +93,16 @@ SeriesState::Plane& SeriesState::PlaneOf(Series* of, uint64_t threshold, bool fa
   return *of->planes.insert(at, std::move(plane));
 }
 
+void SeriesState::Narrow(SeriesKey* key) const {
+  const bool of_spans =
+      key->row == RowKind::kSpans || key->row == RowKind::kEvents || key->row == RowKind::kExceptions;
+  if (!of_spans) return;
+  if (derive.without.service) key->text[0] = {};
+  if (derive.without.span_name) key->text[1] = {};
+  if (derive.without.span_kind) key->kind = 0;
+  if (derive.without.status_code) key->status = 0;
+}
+
 void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
   std::vector<Target>& map = targets[shard];
   const uint64_t created_ns = WallOf(delta.since);
@@ -111,6 +121,7 @@ void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
   for (const SeriesDelta::Birth& birth : delta.births) {
     end_until(birth.deaths);
     SeriesKey key = delta.KeyOf(birth);
+    Narrow(&key);
     Target target;
     // In Tempo's shape an edge is one series, whatever came of its requests.
     if (IsEdge(key.row) && derive.tempo()) {
@@ -554,6 +565,7 @@ Status SeriesState::Restore(std::string_view bytes, uint64_t tick) {
         default: break;
       }
     }
+    Narrow(&key);
     Series& to = series[Intern(key, created)];
     to.orphan_since = tick;
     if (created != 0 && (to.created_ns == 0 || created < to.created_ns)) to.created_ns = created;

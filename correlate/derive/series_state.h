@@ -162,6 +162,8 @@ class SeriesState {
   size_t live = 0;
 
  private:
+  // Takes off the labels of DeriveOptions::without.
+  void Narrow(SeriesKey* key) const;
   void MergeOne(const SeriesDelta& delta, uint32_t shard);
   uint32_t Intern(SeriesKey key, uint64_t created_ns);
   uint32_t Add(const SeriesKey& key, uint64_t created_ns);

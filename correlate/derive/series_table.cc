@@ -357,7 +357,8 @@ SeriesTable::Id SeriesTable::EdgeRow(RowKind row, uint32_t client, uint32_t serv
   return RowFor(key, threshold, true);
 }
 
-SeriesTable::Id SeriesTable::DetailRow(RowKind row, Id span, std::string_view detail) {
+SeriesTable::Id SeriesTable::DetailRow(RowKind row, Id span, std::string_view detail,
+                                       std::string_view message) {
   const Row& of = rows_[RowOf(span)];
   SeriesKey key;
   key.row = row;
@@ -366,7 +367,14 @@ SeriesTable::Id SeriesTable::DetailRow(RowKind row, Id span, std::string_view de
   key.detail = of.detail;
   key.overflow = of.overflow;
   bool cut = false;
-  key.text = {strings_[of.text[0]], strings_[of.text[1]], strings_[of.text[2]], Cut(detail, &cut)};
+  detail = Cut(detail, &cut);
+  if (row == RowKind::kExceptions && derive_.exception_message) {
+    detail_.clear();
+    label_block::Append(&detail_, detail);
+    label_block::Append(&detail_, Cut(message, &cut));
+    detail = detail_;
+  }
+  key.text = {strings_[of.text[0]], strings_[of.text[1]], strings_[of.text[2]], detail};
   if (cut) ++delta_->labels_truncated;
   if (of.overflow) key.text[3] = {};
   return RowFor(key, of.threshold, true);

@@ -226,8 +226,9 @@ class SeriesTable {
   Id EdgeRow(RowKind row, uint32_t client, uint32_t server, Connection connection, bool failed,
              uint8_t virtual_side, std::string_view dimensions, uint64_t threshold);
 
-  // The row of an event or exception of a span that counts in `span`.
-  Id DetailRow(RowKind row, Id span, std::string_view detail);
+  // The row of an event or exception of a span that counts in `span`. `message` takes part where
+  // DeriveOptions::exception_message is on, and only of exceptions.
+  Id DetailRow(RowKind row, Id span, std::string_view detail, std::string_view message = {});
 
   // Whether `id` is still the row of an edge between these two.
   bool IsEdge(Id id, uint32_t client, uint32_t server) const {
@@ -427,6 +428,7 @@ class SeriesTable {
   SpanLabels labels_;
   NameTemplates templates_;
   std::string cut_extras_;
+  std::string detail_;       // scratch
   std::string match_value_;  // scratch
 
   std::shared_ptr<SeriesDeltaPool> pool_;

@@ -58,7 +58,8 @@ bool Hits(const Pattern& pattern, std::string_view text) {
 std::vector<std::string> RawNames(const DeriveOptions& options) {
   std::vector<std::string> names;
   if (options.status_message) names.emplace_back("status_message");
-  for (const std::string& key : options.dimensions) names.push_back(SanitizedLabel(key));
+  for (const DeriveOptions::Dimension& dimension : options.dimensions)
+    names.push_back(SanitizedLabel(dimension.label.empty() ? dimension.key : dimension.label));
   for (const DeriveOptions::Mapping& mapping : options.mappings)
     names.push_back(SanitizedLabel(mapping.label));
   if (options.target_info) {
@@ -112,7 +113,8 @@ WatchList DeriveOptions::Watch() const {
     watch.WatchSpan(key, WatchList::kAlways);
     watch.WatchResource(key);
   };
-  for (const std::string& key : dimensions) both(key);
+  for (const Dimension& dimension : dimensions) both(dimension.key);
+  both(ratio_attribute);
   for (const Mapping& mapping : mappings) {
     for (const std::string& key : mapping.from) both(key);
   }
@@ -155,6 +157,19 @@ WatchList DeriveOptions::Watch() const {
   watch.whole_resource = target_info;
   watch.status_message = status_message;
   return watch;
+}
+
+SpanLabels::SpanLabels(const DeriveOptions& options)
+    : options_(options),
+      tempo_names_(ExtraLabelNames(options, false)),
+      otel_names_(ExtraLabelNames(options, true)) {
+  const std::vector<std::string>& keys = options.graph.dimensions;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const auto same = [&](const std::string& later) {
+      return SanitizedLabel(later) == SanitizedLabel(keys[i]);
+    };
+    graph_shown_.push_back(std::none_of(keys.begin() + static_cast<std::ptrdiff_t>(i) + 1, keys.end(), same));
+  }
 }
 
 void SpanLabels::Read(const Batch& batch, uint16_t group, std::string_view span, uint8_t kind,
@@ -203,6 +218,7 @@ void SpanLabels::Read(const Batch& batch, uint16_t group, std::string_view span,
     }
   }
 
+  if (threshold_ == 0 && !options_.ratio_attribute.empty()) ReadRatio();
   ReadErrors();
   const auto matches = [this](const SpanMatch& match) { return Matches(match); };
   counted_ =
@@ -213,14 +229,14 @@ void SpanLabels::Read(const Batch& batch, uint16_t group, std::string_view span,
   target_.clear();
   if (options_.target_info) ReadTarget();
   extras_.clear();
-  if (options_.tempo()) ReadExtras(true);
-  if (options_.otel()) ReadExtras(false);
+  if (options_.tempo()) ReadExtras(false);
+  if (options_.otel()) ReadExtras(true);
   graph_dimensions_.clear();
   peer_ = {};
   if (!options_.graph.enabled) return;
-  for (const std::string& key : options_.graph.dimensions) {
+  for (size_t i = 0; i < options_.graph.dimensions.size(); ++i) {
     scratch_.clear();
-    Append(resource_, span_, key);
+    if (graph_shown_[i]) Append(resource_, span_, options_.graph.dimensions[i]);
     label_block::Append(&graph_dimensions_, scratch_);
   }
   ReadPeer();
@@ -268,6 +284,21 @@ bool SpanLabels::Matches(const SpanMatch& match) const {
     return true;
   };
   return all(span_, match.attributes) && all(resource_, match.resource);
+}
+
+// A threshold of 0 is no word of the sampler's: it says what a tracestate without one says, so that spans
+// with the one and the other are of one signature.
+void SpanLabels::ReadRatio() {
+  for (const auto* in : {&span_, &resource_}) {
+    for (size_t i = in->size(); i-- > 0;) {
+      if ((*in)[i].key != options_.ratio_attribute) continue;
+      const std::optional<double> ratio = NumberOfAnyValue((*in)[i].any_value);
+      const std::optional<uint64_t> threshold = ratio ? ThresholdOfRatio(*ratio) : std::nullopt;
+      threshold_ = threshold.value_or(0);
+      threshold_malformed_ |= !threshold;
+      return;
+    }
+  }
 }
 
 void SpanLabels::ReadErrors() {
@@ -347,18 +378,22 @@ void SpanLabels::ReadRoute() {
   }
 }
 
-void SpanLabels::ReadExtras(bool resource_first) {
-  const auto& first = resource_first ? resource_ : span_;
-  const auto& second = resource_first ? span_ : resource_;
-  if (options_.status_message) label_block::Append(&extras_, status_message_);
-  for (const std::string& key : options_.dimensions) {
+void SpanLabels::ReadExtras(bool otel) {
+  const auto& first = otel ? span_ : resource_;
+  const auto& second = otel ? resource_ : span_;
+  auto name = (otel ? otel_names_ : tempo_names_).begin();
+  const auto shown = [&] { return !(name++)->empty(); };
+  if (options_.status_message) label_block::Append(&extras_, shown() ? status_message_ : std::string_view());
+  for (const DeriveOptions::Dimension& dimension : options_.dimensions) {
     scratch_.clear();
-    Append(first, second, key);
+    if (shown() && !Append(first, second, dimension.key)) scratch_ = dimension.fallback;
     label_block::Append(&extras_, scratch_);
   }
   for (const DeriveOptions::Mapping& mapping : options_.mappings) {
     std::string joined;
+    const bool read = shown();
     for (const std::string& key : mapping.from) {
+      if (!read) break;
       scratch_.clear();
       Append(first, second, key);
       if (scratch_.empty()) continue;

@@ -24,7 +24,7 @@ class SpanLabels {
     Connection connection = Connection::kDirect;
   };
 
-  explicit SpanLabels(const DeriveOptions& options) : options_(options) {}
+  explicit SpanLabels(const DeriveOptions& options);
 
   // `kind` and `status` are within their enums.
   void Read(const Batch& batch, uint16_t group, std::string_view span, uint8_t kind, uint8_t status);
@@ -40,6 +40,7 @@ class SpanLabels {
   // Whether include and exclude let it count.
   bool counted() const { return counted_; }
 
+  // Of the tracestate, else of DeriveOptions::ratio_attribute.
   uint64_t threshold() const { return threshold_; }
   bool threshold_malformed() const { return threshold_malformed_; }
 
@@ -67,13 +68,19 @@ class SpanLabels {
   bool Append(const std::vector<Attribute>& first, const std::vector<Attribute>& second,
               std::string_view key);
   bool Matches(const SpanMatch& match) const;
+  void ReadRatio();
   void ReadErrors();
   void ReadPeer();
   void ReadRoute();
-  void ReadExtras(bool resource_first);
+  void ReadExtras(bool otel);
   void ReadTarget();
 
   const DeriveOptions& options_;
+
+  // A value whose label another takes is not read: it must not tell apart what looks alike.
+  std::vector<std::string> tempo_names_;  // ExtraLabelNames()
+  std::vector<std::string> otel_names_;
+  std::vector<bool> graph_shown_;  // by graph dimension
   std::vector<Attribute> resource_;
   std::vector<Attribute> span_;
   std::string_view service_;

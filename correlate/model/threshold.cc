@@ -1,5 +1,7 @@
 #include "correlate/model/threshold.h"
 
+#include <cmath>
+
 namespace braid {
 namespace {
 
@@ -56,6 +58,14 @@ uint64_t ReadThreshold(std::string_view tracestate, bool* malformed) {
     return threshold;
   }
   return 0;
+}
+
+std::optional<uint64_t> ThresholdOfRatio(double ratio) {
+  if (!(ratio > 0 && ratio <= 1)) return std::nullopt;
+  // Scaling by a power of two loses nothing, so there is one rounding.
+  const double kept = std::nearbyint(std::ldexp(ratio, 56));
+  if (kept < 1) return std::nullopt;
+  return (uint64_t{1} << 56) - static_cast<uint64_t>(kept);
 }
 
 }  // namespace braid

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace braid {
@@ -12,6 +13,10 @@ namespace braid {
 //
 // 0, which stands for 1, where there is none; `*malformed` is set where there is one that cannot be read.
 uint64_t ReadThreshold(std::string_view tracestate, bool* malformed);
+
+// The threshold of spans of which the share `ratio` was kept: that nearest to 2^56 (1 - ratio), of two
+// equally near the even one. Nothing unless 0 < ratio <= 1, or where the nearest would keep none.
+std::optional<uint64_t> ThresholdOfRatio(double ratio);
 
 // How many spans one that was kept at `threshold` stands for. REQUIRES: threshold < 2^56.
 constexpr double WeightOf(uint64_t threshold) {

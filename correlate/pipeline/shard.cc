@@ -432,15 +432,18 @@ void Shard::CountDetails(SeriesTable::Id row, std::string_view span) {
     const std::string_view name = LastString(c.field().bytes, kEventName);
     if (options_.derive->events) series_.CountOne(series_.DetailRow(RowKind::kEvents, row, name));
     if (!options_.derive->exceptions || name != "exception") continue;
-    std::string type;
+    std::string type, message;
     for (wire::Cursor e(c.field().bytes); e.Next();) {
       if (e.field().number != kEventAttributes || e.field().type != wire::Type::kBytes) continue;
       const KeyValueView attribute = ReadKeyValue(e.field().bytes);
-      if (attribute.key != "exception.type") continue;
-      type.clear();
-      AppendAnyValue(&type, attribute.any_value);
+      std::string* const to = attribute.key == "exception.type"      ? &type
+                              : attribute.key == "exception.message" ? &message
+                                                                     : nullptr;
+      if (to == nullptr) continue;
+      to->clear();
+      AppendAnyValue(to, attribute.any_value);
     }
-    series_.CountOne(series_.DetailRow(RowKind::kExceptions, row, type));
+    series_.CountOne(series_.DetailRow(RowKind::kExceptions, row, type, message));
   }
 }
 

@@ -30,7 +30,6 @@ bool IsMetricName(std::string_view name) {
   return std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || IsDigit(c) || c == ':'; });
 }
 
-// Names with two leading underscores are Prometheus' own.
 // Two leading underscores are reserved, but Tempo puts them before what collides with an intrinsic label, and
 // Prometheus takes all but the name's own.
 bool IsLabelName(std::string_view name) {

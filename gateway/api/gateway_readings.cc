@@ -425,7 +425,7 @@ void ReadRemoteWrite(const ingest::RemoteWriteReceiver::Stats& stats, Readings& 
          stats.rejected_samples);
   faults("braid_remote_write_rejected_histograms_total", "Native histograms rejected for good, by reason.",
          stats.rejected_histograms);
-  r.Counter("braid_remote_write_histogram_samples_total",
+  r.Counter("braid_remote_write_composite_samples_total",
             "Samples of classic histograms and summaries: put together again, or forwarded one by one.")
       .Add({{"form", "assembled"}}, stats.assembled_samples)
       .Add({{"form", "loose"}}, stats.loose_samples);

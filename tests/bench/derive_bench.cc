@@ -77,7 +77,7 @@ int Main(int argc, char** argv) {
   const auto both = [](DeriveOptions& d) { d.dialect = DeriveOptions::Dialect::kBoth; };
   const auto native = [](DeriveOptions& d) { d.histograms = DeriveOptions::Histograms::kBoth; };
   const auto graph = [](DeriveOptions& d) { d.graph.enabled = true; };
-  const auto dimension = [](DeriveOptions& d) { d.dimensions = {"http.request.method"}; };
+  const auto dimension = [](DeriveOptions& d) { d.dimensions = {{.key = "http.request.method"}}; };
   const auto lend = [](DeriveOptions& d) { d.lend.enabled = true; };
   const auto self = [](DeriveOptions& d) { d.self_time = true; };
   add("RED only", false, [](DeriveOptions&) {});

@@ -22,6 +22,7 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+VENV = HERE.parent.parent / ".cache" / "venv"
 sys.path[:0] = [str(HERE.parent / "support"), str(HERE.parent / "integration")]
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -38,6 +39,15 @@ CASES = {
 # More than any format needs; a page may have a quarter of the budget.
 PAGE_BYTES_PER_SERIES = {"classic": 5000, "native": 5000, "both dialects": 10_000}
 SPANS = 1000
+
+
+def under_venv():
+    """Goes on under the Python of .cache/venv, which has the packages that the tests' modules import."""
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        sys.exit(f"scrape_bench: {VENV} is missing: run tools/setup test")
+    if not os.path.samefile(sys.prefix, VENV):
+        os.execv(python, [str(python), *sys.argv])
 
 
 def cpu_seconds(pid):
@@ -263,6 +273,7 @@ def main():
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--json", help="file for all results")
     options = parser.parse_args()
+    under_venv()
     os.environ["BRAID_BINARY"] = str(pathlib.Path(options.braid or pathlib.Path(options.bin) / "gateway/braid").resolve())
     bench = Bench(options)
     bench.run()

@@ -3,11 +3,13 @@
 import subprocess
 import urllib.request
 
+import pytest
 from google.protobuf.internal.decoder import _DecodeVarint
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
 
-from braid import OPENMETRICS, TEXT, eventually, tool
+from braid import OPENMETRICS, TEXT, Braid, eventually, free_ports, tool
+from every_metric import everything, feed
 
 PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 # The parser is Debian's python3-prometheus-client, so it runs under Debian's Python.
@@ -93,3 +95,21 @@ def test_pages(start_braid):
         assert size > 0 and at + size <= len(page)
         at, families = at + size, families + 1
     assert families > 20 and b"shop_orders_total" in page
+
+
+# Scenario: every option on, in each dialect, and traffic for each of them.
+# Guarantees: promtool finds nothing wrong with the text form but the unit that the Collector's name has.
+@pytest.mark.parametrize("dialect", ["tempo", "otel", "both"])
+def test_promtool_with_everything_on(dialect):
+    config = everything(free_ports(4))
+    config["metrics"]["dialect"] = dialect
+    with Braid(config) as braid:
+        braid.may_end_with.add(1)
+        feed(braid)
+        kind, page = fetch(braid, TEXT)
+        promtool = subprocess.run([tool("promtool"), "check", "metrics"], input=page, capture_output=True)
+    said = (promtool.stdout + promtool.stderr).decode().strip()
+    allowed = 'traces_span_metrics_duration_milliseconds use base unit "seconds" instead of "milliseconds"'
+    assert b"traces_service_graph_request_messaging_system_seconds_bucket" in page
+    assert said == ("" if dialect == "tempo" else allowed), said
+    assert promtool.returncode == (0 if dialect == "tempo" else 3), promtool

@@ -80,8 +80,8 @@ def red(seed, now):
         for kind in (INTERNAL, SERVER, CLIENT, CONSUMER):
             m.span(resource, "whose", kind=kind)
 
-    for name in ("", 'quo"ted', "back\\slash", "line\nbreak", "\u00e9\u4e2d\U0001f600", "a b", "{}", "x" * 1024, "x" * 1025,
-                 "\u00e9" * 600, "y" * 1022 + "\U0001f600"):
+    for name in ("", 'quo"ted', "back\\slash", "line\nbreak", "\u00e9\u4e2d\U0001f600", "a b", "{}", "x" * 2048, "x" * 2049,
+                 "\u00e9" * 1100, "y" * 2046 + "\U0001f600"):
         m.span(shop, name, ns=7 * MS)
         m.span(m.service(name), "service with a name", ns=7 * MS)
 
@@ -148,7 +148,7 @@ def dimensions(seed, now):
         {"k": ["v"], "a": 2},
         [{"x": None}, b"ab"],
         None,
-        "\u00e9" * 700,
+        "\u00e9" * 1200,
         'q"\\\n',
         [['\u00e9"']],
     ]
@@ -167,6 +167,8 @@ def dimensions(seed, now):
             attributes += [("a.b", "dot"), ("a_b", "underscore")]
         if n % 6 == 3:
             attributes += [("span_name", "attribute"), ("a.b", "only dot")]
+        if n % 6 == 5:
+            attributes += [("a.b", f"unseen {n // 12}"), ("a_b", "underscore")]
         m.span(places[n % 4], "dims", kind=(SERVER, CLIENT, INTERNAL)[n % 3], attributes=attributes)
 
     for resource in (
@@ -208,8 +210,24 @@ def errors(seed, now):
 
 
 def events(seed, now):
+    """Events and exceptions, on spans that have dimensions and messages of their own, and on such that have none."""
     m = Maker(seed, now)
     thrown = [Event("exception", now, [("exception.type", kind)]) for kind in ("ValueError", "java.io.IOException", "")]
+    thrown += [
+        Event("exception", now, [("exception.type", kind), ("exception.message", message)])
+        for kind, message in (
+            ("ValueError", "no such item"), ("ValueError", "no such\nuser"), ("", "nameless"), ("KeyError", ""),
+            ("KeyError", 7), ("KeyError", "\u00e9" * 1500), ("k" * 3000, "m" * 3000), ("KeyError", ["a", 1]))
+    ]
+    placed = m.service("eventful", deployment__environment__name="of resource", zone="z1")
+    for n in range(48):
+        attributes = [("http.request.method", ("GET", "POST")[n % 2])] if n % 3 else []
+        if n % 4 == 1:
+            attributes.append(("deployment.environment.name", "of span"))
+        some = [Event("retry", now), Event("exception", now, [("exception.type", "E"), ("exception.message", f"m{n % 3}")])]
+        m.span(placed if n % 5 else "eventful", "with both", kind=(SERVER, CLIENT)[n % 2], attributes=attributes,
+               status=ERROR if n % 4 else UNSET, message=("", "card refused", "out of stock")[n % 3] if n % 4 else "",
+               events=some[n % 3:] + m.random.sample(thrown, n % 4), tracestate="ot=th:c" if n % 7 == 0 else "")
     for n in range(20):
         some = [Event(name, now) for name in m.random.sample(["retry", "cache miss", "x\ny", ""], n % 4)]
         some += m.random.sample(thrown, n % 3) + [Event("exception")] * (n % 2)
@@ -270,6 +288,39 @@ def weights(seed, now):
     for mine, theirs in (("ot=th:8", ""), ("", "ot=th:c"), ("ot=th:8", "ot=th:c"), ("ot=th:4", "ot=th:4")):
         caller = m.span("sampled", "calls", kind=CLIENT, ns=20 * MS, tracestate=mine)
         m.span("also sampled", "answers", caller, SERVER, ns=10 * MS, tracestate=theirs)
+    return m.spans
+
+
+RATIO = "SampleRatio"
+ODD_RATIOS = (1, 1.0, 0, 2, -0.5, 1.0000000000000002, float("nan"), float("inf"), "0.5", "1", ".25", "5.", "1e-3", "1E-3", "2", "0",
+              "-0.5", "", " 0.5", "0.5 ", "+0.5", "0x1p-1", "1/2", "50%", "half", "nan", "inf", True, None, b"0.5", [0.5], 2.0**-56,
+              1.5 * 2.0**-56, 2.5 * 2.0**-56, 2.0**-58, 1e-300, 1 - 2.0**-53)
+
+
+def ratios(seed, now):
+    """Spans that tell the share that was kept in an attribute, of their own or of the resource, with and without a
+    threshold in the tracestate; edges whose ends differ in weight by that."""
+    m = Maker(seed, now)
+    for n in range(90):
+        probability = PROBABILITIES[n % 5]
+        m.span("rated", f"p{n % 3}", kind=(SERVER, CLIENT, INTERNAL)[n % 3], ns=m.random.randrange(2 * SECOND),
+               status=(UNSET, ERROR)[n % 4 == 0], attributes=[(RATIO, probability if n % 2 else str(probability))],
+               events=[Event("retry")] * (n % 2))
+    for n, value in enumerate(ODD_RATIOS):
+        m.span("rated", f"odd {n}", kind=SERVER, ns=m.random.randrange(SECOND), attributes=[(RATIO, value)])
+    states = ("ot=th:8", "ot=th:c;rv:d0000000000000", "ot=th:0", "ot=th:zz", "ot=rv:12345678901234", "other=x")
+    for n, state in enumerate(states):
+        m.span("rated", f"state {n}", kind=SERVER, attributes=[(RATIO, 0.01)], tracestate=state)
+    by_resource = m.service("rated resource", SampleRatio=0.125)
+    m.span(by_resource, "by resource")
+    m.span(by_resource, "by resource", attributes=[(RATIO, 0.5)])
+    m.span(by_resource, "by resource", attributes=[(RATIO, "wrong")])
+    m.span(by_resource, "by resource", tracestate="ot=th:8")
+    for mine, theirs in ((0.5, None), (None, 0.25), (0.1, 0.25), (0.5, 0.5)):
+        attributes = [[(RATIO, ratio)] if ratio else [] for ratio in (mine, theirs)]
+        caller = m.span("rated", "calls", kind=CLIENT, ns=20 * MS, attributes=attributes[0])
+        m.span("also rated", "answers", caller, SERVER, ns=10 * MS, attributes=attributes[1])
+        m.span("rated", "asks", caller, CLIENT, 5 * MS, attributes=attributes[0] + [("db.system", "postgresql")])
     return m.spans
 
 
@@ -652,11 +703,69 @@ def tempo_cases(seed, now):
     return cases
 
 
+def collector_cases(seed, now):
+    """What the Collector's tests of its service graph feed it (connector/servicegraphconnector: its testdata and the happy
+    case of connector_test.go), told again: {name: (spans, options of `metrics.graph`, [edge])}, an edge being
+    (its labels, calls, seconds as the server saw them, seconds as the client saw them).
+
+    Where the Collector expects something else, it is said beside the case.
+    """
+    cases = {}
+    m = Maker(seed, now)
+    us = 1000
+
+    def finish(name, graph, *edges):
+        cases[name] = m.spans, graph, list(edges)
+        m.spans = []
+
+    def edge(client, server, calls=1, seconds=1e-6, kind="", failed="false", **more):
+        labels = {"client": client, "server": server, "connection_type": kind, "failed": failed, **more}
+        return {name: value for name, value in labels.items() if value}, calls, seconds, seconds
+
+    asks = m.span("some-service", "client span", kind=CLIENT, ns=SECOND, attributes=[("some-attribute", "val")])
+    m.span("some-service", "server span", asks, SERVER, SECOND)
+    finish("common case", {"dimensions": ["some-attribute", "non-existing-attribute"]},
+           edge("some-service", "some-service", seconds=1, client_some_attribute="val"))
+
+    for status in (UNSET, UNSET, ERROR):
+        m.span("bar", "answers", m.span("foo", "asks", kind=CLIENT, ns=SECOND), SERVER, SECOND, status=status)
+    # The Collector has no request_failed_total where nothing failed; here it is 0.
+    finish("failed-label-not-work", {}, edge("foo", "bar", 2, 2), edge("foo", "bar", 1, 1, failed="true"))
+
+    asks = m.span("foo-server", "server", kind=CLIENT, ns=us, attributes=[("messaging.system", "kafka")])
+    m.span("bar-requester", "HTTP GET /ready", asks, SERVER, us, attributes=[("db.system", "postgresql")])
+    finish("extra-dimensions-queue-db", {"dimensions": ["db.system", "messaging.system"]},
+           edge("foo-server", "bar-requester", client_messaging_system="kafka", server_db_system="postgresql"))
+
+    m.span("bar-requester", "HTTP GET /ready", m.span("foo-server", "server", kind=CLIENT, ns=us), SERVER, us)
+    # The Collector shows a messaging histogram without observations; here there is none.
+    finish("messaging-system", {"messaging_latency": True}, edge("foo-server", "bar-requester"))
+
+    m.span("bar-requester", "HTTP GET /ready", kind=SERVER, ns=us, attributes=[("peer.service.name", "external-platform")])
+    # The side without spans has 0 s there; here both histograms have the other's duration.
+    finish("virtual-node-label-client", {"virtual_node_label": True, "dimensions": ["peer.service.name"]},
+           edge("user", "bar-requester", kind="virtual_node", virtual_node="client",
+                server_peer_service_name="external-platform"))
+
+    m.span("foo-server", "server", kind=CLIENT, ns=us)
+    # There it calls `unknown`; here a call that nobody answered and that names nobody is no edge, but counted as no_server.
+    finish("virtual-node-label-server", {"virtual_node_label": True})
+
+    m.span("foo-server", "server", kind=CLIENT, ns=us)
+    m.span("bar-requester", "HTTP GET /ready", kind=SERVER, ns=us, attributes=[("peer.service", "external-platform")])
+    # There the caller is always `user`; here it is the peer that it names, as in Tempo.
+    finish("virtual-node-label", {"dimensions": ["peer.service"]},
+           edge("external-platform", "bar-requester", kind="virtual_node", server_peer_service="external-platform"))
+    return cases
+
+
 def everything(seed, now):
     spans = []
-    for make in (red, dimensions, errors, events, weights, shop, fan_out, graph, self_times):
+    for make in (red, dimensions, errors, events, weights, ratios, shop, fan_out, graph, self_times):
         spans += make(f"{seed} {make.__name__}", now)
     for case, _ in tempo_cases(f"{seed} tempo", now).values():
+        spans += case
+    for case, _, _ in collector_cases(f"{seed} collector", now).values():
         spans += case
     return spans
 

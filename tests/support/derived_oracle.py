@@ -25,7 +25,7 @@ STATUSES = {OK: "OK", ERROR: "ERROR"}
 # Span.flags: whether the parent is in another process is known, and is so.
 REMOTE_KNOWN, REMOTE = 0x100, 0x200
 
-MAX_VALUE_BYTES = 1024
+MAX_VALUE_BYTES = 2048
 NATIVE_SCHEMA = 3
 NATIVE_BUCKETS = 160
 
@@ -158,8 +158,26 @@ def first(keys, *places):
     return None
 
 
-def weight(tracestate):
-    """How many spans this one stands for: 2^56 / (2^56 - T), with T from `ot=th:...`."""
+def weight(span, config):
+    """How many spans this one stands for: 2^56 / (2^56 - T), with T from `ot=th:...`; where that says nothing, or 0, from
+    the share that an attribute tells."""
+    return Fraction(2**56, 2**56 - (_told(span.tracestate) or _of_share(span, config.sampling.get("ratio_attribute"))))
+
+
+def _of_share(span, key):
+    """Reading: a key of the span without a value, or with a wrong one, is not made up for by the resource's."""
+    values = [value for place in (span.attributes, span.resource.attributes) for have, value in place if key and have == key]
+    share = values[0] if values else None
+    if isinstance(share, str) and re.fullmatch(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", share, re.ASCII):
+        share = float(share)
+    if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share <= 1:
+        return 0
+    kept = round(Fraction(share) * 2**56)
+    return 2**56 - kept if kept else 0
+
+
+def _told(tracestate):
+    """The threshold of a tracestate; 0 if it has none, or one that cannot be read."""
     for member in tracestate.split(","):
         name, _, value = member.strip(" \t").partition("=")
         if name != "ot":
@@ -171,9 +189,9 @@ def weight(tracestate):
                 threshold = digits
         # Reading: the last th decides, also where it is malformed and an earlier one was not.
         if threshold is None or not re.fullmatch("[0-9a-f]{1,14}", threshold):
-            return Fraction(1)
-        return Fraction(2**56, 2**56 - int(threshold.ljust(14, "0"), 16))
-    return Fraction(1)
+            return 0
+        return int(threshold.ljust(14, "0"), 16)
+    return 0
 
 
 # --- configuration ---
@@ -181,7 +199,7 @@ def weight(tracestate):
 DEFAULTS = {
     "dialect": "tempo", "max_series": 20000, "size": True, "calls": True, "latency": True, "histograms": "classic",
     "status_message": False, "dimensions": [], "mappings": {}, "include": [], "exclude": [], "target_info": False,
-    "events": False, "exceptions": False, "self_time": True, "errors": ["status"], "names": "raw",
+    "events": False, "exceptions": False, "exception_message": False, "exclude_labels": [], "sampling": {}, "self_time": True, "errors": ["status"], "names": "raw",
     "graph": {
         "enabled": True, "wait": "10s", "dimensions": [], "virtual_node_label": False, "messaging_latency": False,
         "connection_info": False,
@@ -490,7 +508,6 @@ def _base_labels(span, config, dialect):
     status = "ERROR" if source else STATUSES.get(span.status, "UNSET")
     labels = {dialect.service: span.service, "span_name": span.name,
               "span_kind": "SPAN_KIND_" + KINDS.get(span.kind, "UNSPECIFIED"), "status_code": "STATUS_CODE_" + status}
-    # Reading: exceptions have these too; what they do not have is dimensions, mappings and status_message.
     if list(config.errors) != ["status"]:
         labels["error_source"] = source
     if config.target_info:
@@ -504,8 +521,13 @@ def span_labels(span, config, dialect):
     taken = _intrinsic(dialect)
     # Of several dimensions with one label name the last one configured counts, and one without a value takes the
     # label away: what the label builder of Tempo's modules/generator/registry does.
-    for key in config.dimensions:
-        labels[label_name(key, taken)] = dialect.look_up(key, span) or ""
+    for dimension in config.dimensions:
+        told = {"name": dimension} if isinstance(dimension, str) else dimension
+        key = told["name"]
+        value = dialect.look_up(key, span) or ""
+        if not any(have == key for have, _ in span.attributes + span.resource.attributes):
+            value = told.get("default", "")
+        labels[label_name(told.get("label") or key, taken)] = value
     for name, mapping in config.mappings.items():
         values = [dialect.look_up(key, span) for key in mapping["from"]]
         joined = mapping.get("join", "/").join(value for value in values if value)
@@ -514,12 +536,14 @@ def span_labels(span, config, dialect):
     labels.update(_base_labels(span, config, dialect))
     if config.status_message:
         labels["status_message"] = span.message
+    for name in config.exclude_labels:
+        del labels[dialect.service if name == "service" else name]
     return labels
 
 
 def _span_metrics(spans, config, dialect, output):
     for span in spans:
-        labels, stands_for = span_labels(span, config, dialect), weight(span.tracestate)
+        labels, stands_for = span_labels(span, config, dialect), weight(span, config)
         if config.calls:
             output.count(dialect.prefix + "_calls_total", labels, stands_for)
         if config.latency:
@@ -530,11 +554,10 @@ def _span_metrics(spans, config, dialect, output):
             if config.events:
                 output.count(dialect.prefix + "_events_total", dict(labels, event_name=event.name), stands_for)
             if config.exceptions and event.name == "exception":
-                output.count(
-                    dialect.prefix + "_exceptions_total",
-                    dict(_base_labels(span, config, dialect), exception_type=find("exception.type", event.attributes)),
-                    stands_for,
-                )
+                thrown = dict(labels, exception_type=find("exception.type", event.attributes))
+                if config.exception_message:
+                    thrown["exception_message"] = find("exception.message", event.attributes)
+                output.count(dialect.prefix + "_exceptions_total", thrown, stands_for)
 
 
 def _target_info(spans, output):
@@ -582,7 +605,7 @@ def _self_time(spans, config, output):
                 continue
             own = self_duration(span, [child for child in members if child.parent == span.id])
             for dialect in config.dialects:
-                labels, stands_for = span_labels(span, config, dialect), weight(span.tracestate)
+                labels, stands_for = span_labels(span, config, dialect), weight(span, config)
                 output.count(dialect.prefix + "_self_seconds_total", labels, Fraction(own, 10**9) * stands_for)
                 output.count(dialect.prefix + "_self_spans_total", labels, stands_for)
 
@@ -671,7 +694,7 @@ def edges(spans, config):
             continue
         if callee := _callee(span, graph):
             given_up.add(span.key)
-            found.append(Edge(span.service, callee[0], callee[1], failed[span.key], weight(span.tracestate), span.duration,
+            found.append(Edge(span.service, callee[0], callee[1], failed[span.key], weight(span, config), span.duration,
                               span.duration, client_span=span, virtual="server"))
 
     for child, parent, rule in pairs:
@@ -682,7 +705,7 @@ def edges(spans, config):
         found.append(Edge(
             parent.service, child.service, "messaging_system" if messaging else "",
             failed[child.key] or (rule != 2 and failed[parent.key]),
-            max(weight(child.tracestate), weight(parent.tracestate)),
+            max(weight(child, config), weight(parent, config)),
             child.duration if rule == 2 else parent.duration, child.duration, parent, child,
             messaging_ns=max(0, child.start - parent.end) if (parent.kind, child.kind) == (PRODUCER, CONSUMER) else None))
 
@@ -690,7 +713,7 @@ def edges(spans, config):
         if not span.service:
             continue
         if name := _database(span, graph):  # Rule 4.
-            found.append(Edge(span.service, name, "database", failed[span.key], weight(span.tracestate), span.duration,
+            found.append(Edge(span.service, name, "database", failed[span.key], weight(span, config), span.duration,
                               span.duration, client_span=span))
         if not span.parent and (span.kind == SERVER or (span.kind == CONSUMER and not span.links)):  # Rule 6.
             # Reading: a consumer of a named system is called by that system, whatever its peer attributes.
@@ -701,7 +724,7 @@ def edges(spans, config):
                 # Reading: server.address on a server's span is its own address and does not name its caller.
                 naming = [key for key in graph["peer_attributes"] if key != "server.address"]
                 caller, kind = first(naming, span.attributes) or "user", "virtual_node"
-            found.append(Edge(caller, span.service, kind, failed[span.key], weight(span.tracestate), span.duration,
+            found.append(Edge(caller, span.service, kind, failed[span.key], weight(span, config), span.duration,
                               span.duration, server_span=span, virtual="client"))
     return found
 
@@ -717,15 +740,14 @@ def _graph(spans, config, output):
         for key in graph["dimensions"]:
             for side, span in (("client_", edge.client_span), ("server_", edge.server_span)):
                 # Reading: the resource before the span in either dialect, as both peers have it in the graph.
-                if span and (value := TEMPO.look_up(key, span)):
-                    labels[side + re.sub("[^a-zA-Z0-9_]", "_", key)] = value
+                if span:
+                    labels[side + re.sub("[^a-zA-Z0-9_]", "_", key)] = TEMPO.look_up(key, span) or ""
 
         def observe(name, ns):
             output.observe(prefix + name, labels, dialect.graph_bounds, 10**9, ns, edge.weight)
 
         output.count(prefix + "request_total", labels, edge.weight)
-        if edge.failed:
-            output.count(prefix + "request_failed_total", labels, edge.weight)
+        output.count(prefix + "request_failed_total", labels, edge.weight if edge.failed else 0)
         observe("request_server_seconds", edge.server_ns)
         observe("request_client_seconds", edge.client_ns)
         if graph["messaging_latency"] and edge.messaging_ns is not None:

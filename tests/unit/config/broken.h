@@ -87,6 +87,30 @@ inline constexpr Broken kBroken[] = {
      "metrics:\n"
      "  exemplars: On\n"sv,
      "f:2:14: metrics.exemplars: expected true or false, got 'On': only true and false are booleans\n"},
+    {"DimensionIsANumber",
+     "metrics:\n"
+     "  dimensions: [a.b, 5, [c]]\n"sv,
+     "f:2:21: metrics.dimensions[1]: expected a text, got the number 5: put it in quotes\n"
+     "f:2:24: metrics.dimensions[2]: expected a text or a map with 'name', got a list\n"},
+    {"DimensionWithoutName",
+     "metrics:\n"
+     "  dimensions:\n"
+     "    - {default: a}\n"
+     "    - {name: a, label: a.b, value: c}\n"sv,
+     "f:3:7: metrics.dimensions[0]: missing key 'name', such as deployment.environment.name\n"
+     "f:4:24: metrics.dimensions[1].label: expected a label name of letters, digits and _, got 'a.b'\n"
+     "f:4:29: metrics.dimensions[1].value: unknown key; there are default, label, name\n"},
+    {"ExcludedLabels",
+     "metrics:\n"
+     "  exclude_labels: [span.kind, service, service]\n"sv,
+     "f:2:20: metrics.exclude_labels[0]: expected one of service, span_name, span_kind, status_code, got "
+     "'span.kind'; did you mean 'span_kind'?\n"
+     "f:2:40: metrics.exclude_labels[2]: 'service' is there twice\n"},
+    {"MessageOfNoException",
+     "metrics:\n"
+     "  exception_message: true\n"sv,
+     "f:2:22: metrics.exception_message: has no effect: metrics.exceptions (false), so there is no metric of "
+     "exceptions\n"},
     {"BooleanAsText",
      "web:\n"
      "  insecure: \"true\"\n"sv,

@@ -84,7 +84,9 @@ receivers:
       cors: {allowed_origins: ['*']}
 web: {listen: 0.0.0.0:80, insecure: true}
 correlate: {window: 1m, log_hold: 500ms, logs: {wait_for: verdict}, spans: {wait: none}}
-metrics: {max_series: 7, exemplars: false, size: false, ingested: {enabled: false, stale_after: 1h, max_series: 9,
+metrics: {max_series: 7, exemplars: false, size: false, exceptions: true, exception_message: true,
+           dimensions: [http.route, {name: zone, default: none}, {name: a b, label: c}],
+           exclude_labels: [span_kind, service], sampling: {ratio_attribute: SampleRatio}, ingested: {enabled: false, stale_after: 1h, max_series: 9,
            exemplars: {enabled: true, match: [a, b], metrics: x}}}
 store: {max_bytes: 12.5%}
 filters:
@@ -131,6 +133,10 @@ shutdown: {drain_deadline: 1s}
   metrics.max_series = 7;
   metrics.exemplars = false;
   metrics.size = false;
+  metrics.exceptions = metrics.exception_message = true;
+  metrics.dimensions = {{"http.route", "", ""}, {"zone", "none", ""}, {"a b", "", "c"}};
+  metrics.exclude_labels = {.service = true, .span_kind = true};
+  metrics.ratio_attribute = "SampleRatio";
   metrics.ingested = {false, milliseconds(3'600'000), 9, {true, {"a", "b"}, "x"}};
   EXPECT_EQ(c.metrics, metrics);
   EXPECT_EQ(c.store.max_bytes, 128_MiB);
@@ -230,6 +236,29 @@ TEST_F(LoadTest, ExamplesAreValidAndSurviveBeingPrinted) {
   }
 }
 
+// Scenario: entries that may be a text or a map, both ways, and from the command line.
+// Guarantees: they read alike; printed is the short form wherever nothing is lost by it.
+TEST_F(LoadTest, TextStandsForAMap) {
+  const auto printed = [&](const std::string& dimensions) {
+    const Loaded loaded = LoadText("metrics: {dimensions: " + dimensions + "}");
+    EXPECT_TRUE(loaded.ok()) << loaded.Report();
+    const std::string text = PrintYaml(loaded, {.origins = false, .descriptions = false});
+    EXPECT_EQ(LoadText(text).config, loaded.config) << text;
+    return text;
+  };
+  EXPECT_THAT(printed("[a.b, {name: c}, {name: d, default: '', label: ''}]"),
+              HasSubstr("  dimensions: [a.b, c, d]\n"));
+  EXPECT_THAT(printed("[a.b, {name: c, default: none}]"), HasSubstr("  dimensions:\n"
+                                                                    "    - a.b\n"
+                                                                    "    - name: c\n"
+                                                                    "      default: none\n"
+                                                                    "      label: \"\"\n"));
+  const Loaded set = LoadText("", {"metrics.dimensions=[5, {name: true, default: 7}]"});
+  ASSERT_TRUE(set.ok()) << set.Report();
+  EXPECT_THAT(set.config.metrics.dimensions,
+              ElementsAre(Metrics::Dimension{"5", "", ""}, Metrics::Dimension{"true", "7", ""}));
+}
+
 // Scenario: full.yaml is loaded and printed with descriptions.
 // Guarantees: the file is what the schema says now, key by key and word by word.
 TEST_F(LoadTest, FullExampleIsUpToDate) {
@@ -243,6 +272,30 @@ TEST_F(LoadTest, FullExampleIsUpToDate) {
 TEST(ReferenceTest, PageIsUpToDate) {
   EXPECT_EQ(ReadAll(Source("docs/configuration.md")), ReferencePage())
       << "braid schema -o markdown > docs/configuration.md";
+}
+
+void CheckInPage(const Schema& schema, const std::string& path, const std::string& page) {
+  for (const auto& [key, property] : schema.properties) {
+    const std::string below = path.empty() ? key : path + '.' + key;
+    const bool section = property.object && property.additional == nullptr && !property.nullable;
+    if (!section) {
+      EXPECT_THAT(page, HasSubstr("| `" + below + "` |"));
+    }
+    CheckInPage(property, below, page);
+  }
+  for (const Schema& one : schema.one_of) CheckInPage(one, "", page);
+  if (schema.items) CheckInPage(*schema.items, path + "[]", page);
+  if (schema.additional) CheckInPage(*schema.additional, path + ".<name>", page);
+}
+
+// Scenario: the whole schema is walked, into lists and named maps as well.
+// Guarantees: every key is in the reference, under the path that a file has it at in its section.
+TEST(ReferenceTest, HasEveryKey) {
+  const std::string page = ReferencePage();
+  for (const auto& [key, section] : RootSchema().properties) {
+    const Schema* entry = section.items ? section.items.get() : section.additional.get();
+    CheckInPage(entry == nullptr ? section : *entry, "", page);
+  }
 }
 
 // Scenario: values come from the environment, from files and with dollars.

@@ -86,7 +86,8 @@ TEST(SchemaTest, RefusesWhatItWouldIgnore) {
        {R"({"type":"object","minProperties":1})", R"({"type":"text"})", R"({"$ref":"#/definitions/none"})",
         R"({"type":"object","additionalProperties":true})",
         R"({"oneOf":[{"type":"object"},{"type":"object"}]})", R"({"type":"string","pattern":"("})",
-        R"({"type":"string","x-kind":"colour"})"}) {
+        R"({"type":"string","x-kind":"colour"})", R"({"type":["object","string"]})",
+        R"({"type":["object","string"],"x-text-key":"a","properties":{"b":{"type":"string"}}})"}) {
     EXPECT_THROW(CompileSchema(text), std::runtime_error) << text;
   }
 }
@@ -114,6 +115,9 @@ TEST(SchemaTest, BothRefuseTheSame) {
                            R"({"sinks":{"a":{"type":"stdout","signals":[]}}})",
                            R"({"sinks":{"a":{"type":"stdout","signals":["logs","logs"]}}})",
                            R"({"filters":[{"name":"a","action":"drop"}]})", R"({"filters":{}})",
+                           R"({"metrics":{"dimensions":[5]}})", R"({"metrics":{"dimensions":[""]}})",
+                           R"({"metrics":{"dimensions":[{"label":"a"}]}})",
+                           R"({"metrics":{"dimensions":[{"name":"a","label":"a.b"}]}})",
                            R"({"sinks":{"a":{"type":"loki","endpoint":"http://h","labels":{"a.b":"c"}}}})"}) {
     EXPECT_FALSE(oracle.Accepts(Parse(text))) << text;
     LoadOptions options;

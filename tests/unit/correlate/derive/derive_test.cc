@@ -339,7 +339,8 @@ TEST(CardinalityTest, ListsTheLabelsOfEverySeries) {
 // that differ in nothing else are told apart.
 TEST(LabelTest, DimensionsAndMappings) {
   DeriveOptions derive;
-  derive.dimensions = {"http.method", "service", "a.b", "a_b", "1st"};
+  derive.dimensions = {
+      {.key = "http.method"}, {.key = "service"}, {.key = "a.b"}, {.key = "a_b"}, {.key = "1st"}};
   derive.mappings = {{"place", {"region", "zone"}, "-"}};
   derive.status_message = true;
   Derived derived(derive);
@@ -371,7 +372,7 @@ TEST(LabelTest, DimensionsAndMappings) {
 TEST(LabelTest, ResourcesAndSpans) {
   DeriveOptions derive;
   derive.dialect = DeriveOptions::Dialect::kBoth;
-  derive.dimensions = {"zone"};
+  derive.dimensions = {{.key = "zone"}};
   derive.target_info = true;
   Derived derived(derive);
   SpanSpec spec = Named("op");
@@ -621,7 +622,7 @@ TEST(RestoreTest, StateIsOneValue) {
 // Guarantees: the worst service and the worst label come first.
 TEST(CardinalityTest, TheWorstAreShown) {
   DeriveOptions derive;
-  derive.dimensions = {"user"};
+  derive.dimensions = {{.key = "user"}};
   Derived derived(derive);
   for (int i = 0; i < 50; ++i) {
     SpanSpec spec = Named("op");

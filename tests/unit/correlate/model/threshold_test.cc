@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace braid {
 namespace {
 
@@ -41,6 +43,23 @@ TEST(ThresholdTest, IsReadFromTracestate) {
     bool malformed = false;
     EXPECT_EQ(ReadThreshold(one.tracestate, &malformed), one.threshold) << one.tracestate;
     EXPECT_EQ(malformed, one.malformed) << one.tracestate;
+  }
+}
+
+// Scenario: shares of spans that were kept, among them ones that 2^56 cannot hold exactly, and ones that are
+// none. Guarantees: the threshold is the nearest, of two the even one; what is no share, or would keep
+// nothing, gives none.
+TEST(ThresholdTest, OfARatio) {
+  EXPECT_EQ(ThresholdOfRatio(1), 0u);
+  EXPECT_EQ(ThresholdOfRatio(0.5), 0x80000000000000u);
+  EXPECT_EQ(ThresholdOfRatio(0.25), 0xc0000000000000u);
+  EXPECT_EQ(ThresholdOfRatio(0.1), 72057594037927936u - 7205759403792794u);
+  EXPECT_EQ(ThresholdOfRatio(0x1p-56), (uint64_t{1} << 56) - 1);
+  EXPECT_EQ(ThresholdOfRatio(0x1.8p-56), (uint64_t{1} << 56) - 2);
+  EXPECT_EQ(ThresholdOfRatio(0x1.4p-55), (uint64_t{1} << 56) - 2);
+  EXPECT_EQ(ThresholdOfRatio(0x1.fffffffffffffp-1), 8u);
+  for (const double none : {0.0, -0.5, 1.0000000000000002, 0x1p-57, 1e-300, std::nan(""), HUGE_VAL}) {
+    EXPECT_EQ(ThresholdOfRatio(none), std::nullopt) << none;
   }
 }
 
