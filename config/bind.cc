@@ -137,6 +137,7 @@ Metrics::Graph BindGraph(const Node& node) {
   graph.virtual_node_label = Bool(node, "virtual_node_label");
   graph.messaging_latency = Bool(node, "messaging_latency");
   graph.connection_info = Bool(node, "connection_info");
+  graph.broker_nodes = Bool(node, "broker_nodes");
   graph.peer_attributes = Texts(node, "peer_attributes");
   graph.database_attributes = Texts(node, "database_attributes");
   return graph;

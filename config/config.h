@@ -174,6 +174,7 @@ struct Metrics {
     bool virtual_node_label = false;
     bool messaging_latency = false;
     bool connection_info = false;
+    bool broker_nodes = false;
     std::vector<std::string> peer_attributes = {"peer.service", "service.peer.name", "db.name",
                                                 "db.system",    "db.system.name",    "server.address"};
     std::vector<std::string> database_attributes = {"db.namespace", "db.name", "db.system", "db.system.name"};
