@@ -151,6 +151,8 @@ Metrics BindMetrics(const Node& node) {
   metrics.max_series = Number<uint64_t>(node, "max_series");
   metrics.expire_after = Duration(node, "expire_after");
   metrics.exemplars = Bool(node, "exemplars");
+  metrics.exemplar_labels.trace_id = Text(Get(node, "exemplar_labels"), "trace_id");
+  metrics.exemplar_labels.span_id = Text(Get(node, "exemplar_labels"), "span_id");
   metrics.calls = Bool(node, "calls");
   metrics.latency = Bool(node, "latency");
   metrics.size = Bool(node, "size");

@@ -181,6 +181,12 @@ struct Metrics {
     friend bool operator==(const Graph&, const Graph&) = default;
   };
 
+  struct ExemplarLabels {
+    std::string trace_id = "trace_id";
+    std::string span_id = "span_id";  // empty: none
+    friend bool operator==(const ExemplarLabels&, const ExemplarLabels&) = default;
+  };
+
   struct Exemplars {
     bool enabled = false;
     std::vector<std::string> match = {"http.request.method", "http.route", "http.response.status_code",
@@ -201,6 +207,7 @@ struct Metrics {
   uint64_t max_series = 20'000;  // distinct label sets
   milliseconds expire_after{900'000};
   bool exemplars = true;
+  ExemplarLabels exemplar_labels;
   bool calls = true;
   bool latency = true;
   bool size = true;

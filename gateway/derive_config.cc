@@ -93,6 +93,7 @@ Result<std::shared_ptr<const DeriveOptions>> DeriveOptionsOf(const config::Confi
   derive->errors_http_4xx = metrics.errors.http_4xx;
   derive->errors_grpc = metrics.errors.grpc;
   derive->names = NamesOf(metrics.names);
+  derive->exemplar_labels = {metrics.exemplar_labels.trace_id, metrics.exemplar_labels.span_id};
   derive->graph.enabled = metrics.graph.enabled;
   derive->graph.wait_ticks =
       static_cast<uint32_t>(metrics.graph.wait.count() / static_cast<int64_t>(kTickMs));

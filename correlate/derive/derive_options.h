@@ -68,6 +68,12 @@ struct DeriveOptions {
     Pattern metrics;  // names of histograms that get them; null: of all
   };
 
+  // Labels of exemplars; no name: without it.
+  struct ExemplarLabels {
+    std::string trace_id = "trace_id";
+    std::string span_id = "span_id";
+  };
+
   Dialect dialect = Dialect::kTempo;
   Histograms histograms = Histograms::kClassic;
   bool calls = true;
@@ -89,6 +95,7 @@ struct DeriveOptions {
   bool errors_grpc = false;
 
   Names names = Names::kRaw;
+  ExemplarLabels exemplar_labels;
   Graph graph;
   Lend lend;
 

@@ -177,8 +177,8 @@ struct SeriesDelta {
     Exemplar exemplar;
     uint64_t tick = 0;
     uint32_t row = 0;
-    uint32_t next = 0;  // as Cell::exemplars
-    uint8_t bucket = 0;
+    uint32_t next = 0;   // as Cell::exemplars
+    int16_t bucket = 0;  // of ExemplarBuckets
   };
 
   // A row in use for the first time; its strings lie in `labels`, in the order of SeriesKey::text.

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "correlate/derive/native_histogram.h"
@@ -146,23 +148,34 @@ class PageOfState {
 
   // ---- Exemplars
 
-  static ExemplarView View(const Exemplar& exemplar, double value) {
+  ExemplarView View(const Exemplar& exemplar, double value) const {
     return {.value = value,
             .time_ns = exemplar.time_ns,
             .trace = exemplar.trace,
             .span = exemplar.span,
-            .extra = {}};
+            .extra = {},
+            .names = {derive_.exemplar_labels.trace_id, derive_.exemplar_labels.span_id}};
   }
 
-  // Of a count: the latest of the buckets' exemplars, as one call.
-  bool LatestExemplar(const Series& series, ExemplarView* view) const {
-    const Exemplar* latest = nullptr;
-    for (uint32_t at = series.exemplars; at != 0; at = state_.exemplars[at - 1].next) {
-      const Exemplar& exemplar = state_.exemplars[at - 1].exemplar;
-      if (latest == nullptr || exemplar.time_ns > latest->time_ns) latest = &exemplar;
-    }
-    if (latest == nullptr) return false;
-    *view = View(*latest, 1);
+  // Of a count, as one call: the most telling of the buckets' exemplars, of those that were offered within
+  // kExemplarTicks of the last; as in a bucket, where an older one gives way to any. `failing`: of those that
+  // failed.
+  bool CountExemplar(const Series& series, bool failing, ExemplarView* view) const {
+    uint64_t last = 0;
+    const auto each = [&](auto fn) {
+      for (uint32_t at = series.exemplars; at != 0; at = state_.exemplars[at - 1].next) {
+        const SeriesDelta::Slot& slot = state_.exemplars[at - 1];
+        if (slot.exemplar.failing || !failing) fn(slot);
+      }
+    };
+    each([&](const SeriesDelta::Slot& slot) { last = std::max(last, slot.tick); });
+    const Exemplar* best = nullptr;
+    each([&](const SeriesDelta::Slot& slot) {
+      if (last - slot.tick > SeriesTable::kExemplarTicks) return;
+      if (best == nullptr || MoreTelling(slot.exemplar, *best)) best = &slot.exemplar;
+    });
+    if (best == nullptr) return false;
+    *view = View(*best, 1);
     return true;
   }
 
@@ -213,7 +226,7 @@ class PageOfState {
       histogram.counts = counts_;
       for (uint32_t at = series.exemplars; at != 0; at = state_.exemplars[at - 1].next) {
         const SeriesDelta::Slot& slot = state_.exemplars[at - 1];
-        const Exemplar*& kept = best[layout.fold[slot.bucket]];
+        const Exemplar*& kept = best[layout.fold[static_cast<size_t>(slot.bucket)]];
         if (kept == nullptr || MoreTelling(slot.exemplar, *kept)) kept = &slot.exemplar;
       }
       for (size_t i = 0; i < counts_.size(); ++i) {
@@ -251,14 +264,34 @@ class PageOfState {
     native->schema = native_.schema;
     native->zero_count = zero;
     native->positive = native_.positive;
-    native_exemplars_.clear();
+    ReadNativeExemplars(series, layout);
+    native->exemplars = native_exemplars_;
+  }
+
+  // One for a bucket of the resolution that is shown, by time.
+  void ReadNativeExemplars(const Series& series, const Layout& layout) {
+    by_bucket_.clear();
     for (uint32_t at = series.exemplars; at != 0; at = state_.exemplars[at - 1].next) {
       const Exemplar& exemplar = state_.exemplars[at - 1].exemplar;
+      int32_t bucket = std::numeric_limits<int32_t>::min();  // that of zeros
+      if (exemplar.duration_ns != 0) {
+        bucket = state_.native_maps[layout.native].Of(exemplar.duration_ns);
+        for (int32_t schema = NativeMap::kSchema; schema > native_.schema; --schema)
+          bucket = (bucket + 1) >> 1;
+      }
+      by_bucket_.emplace_back(bucket, &exemplar);
+    }
+    std::sort(by_bucket_.begin(), by_bucket_.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first < b.first : MoreTelling(*a.second, *b.second);
+    });
+    native_exemplars_.clear();
+    for (size_t i = 0; i < by_bucket_.size(); ++i) {
+      if (i != 0 && by_bucket_[i].first == by_bucket_[i - 1].first) continue;
+      const Exemplar& exemplar = *by_bucket_[i].second;
       native_exemplars_.push_back(View(exemplar, static_cast<double>(exemplar.duration_ns) / layout.unit_ns));
     }
     std::sort(native_exemplars_.begin(), native_exemplars_.end(),
               [](const ExemplarView& a, const ExemplarView& b) { return a.time_ns < b.time_ns; });
-    native->exemplars = native_exemplars_;
   }
 
   // Adds up neighbours of the same index.
@@ -282,7 +315,7 @@ class PageOfState {
       const Series& series = state_.series[id];
       SpanLabelSet(series, names, otel, {});
       ExemplarView view;
-      const bool has = exemplars && LatestExemplar(series, &view);
+      const bool has = exemplars && CountExemplar(series, false, &view);
       writer_.Counter(labels_, value(series), series.created_ns, has ? &view : nullptr);
     }
   }
@@ -394,7 +427,7 @@ class PageOfState {
       const Series& series = state_.series[id];
       EdgeLabelSet(series);
       ExemplarView view;
-      const bool has = LatestExemplar(series, &view);
+      const bool has = CountExemplar(series, false, &view);
       writer_.Counter(labels_, Weighted(series, [](const Plane& p) { return p.count(); }), series.created_ns,
                       has ? &view : nullptr);
     }
@@ -404,9 +437,11 @@ class PageOfState {
       const Series& series = state_.series[id];
       EdgeLabelSet(series);
       const bool all = series.key.status != 0;
+      ExemplarView view;
+      const bool has = CountExemplar(series, true, &view);
       writer_.Counter(labels_,
                       Weighted(series, [all](const Plane& p) { return all || p.failed ? p.count() : 0; }),
-                      series.created_ns, nullptr);
+                      series.created_ns, has ? &view : nullptr);
     }
     const Layout layout =
         LayoutOf(state_.graph_buckets, derive_.tempo() ? TempoGraphBounds() : OtelLatencyBounds(), 1e9, 0);
@@ -442,6 +477,7 @@ class PageOfState {
   std::vector<uint64_t> folded_;
   NativeBuckets native_;
   std::vector<ExemplarView> native_exemplars_;
+  std::vector<std::pair<int32_t, const Exemplar*>> by_bucket_;
 };
 
 }  // namespace

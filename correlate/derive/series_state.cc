@@ -38,7 +38,10 @@ SeriesState::SeriesState(const SeriesOwner::Options& o, const DeriveOptions& d)
       derive(d),
       span_buckets(SpanBuckets(derive)),
       graph_buckets(GraphBuckets(derive)),
-      windows(NativeMaps(derive).size()),
+      native_maps(NativeMaps(derive)),
+      windows(native_maps.size()),
+      span_exemplars(SpanExemplarBuckets(derive)),
+      edge_exemplars(EdgeExemplarBuckets(derive)),
       known(0, ByKey{&series, o.seed}, ByKey{&series, o.seed}),
       admission(o.max_series),
       targets(o.shards),
@@ -349,14 +352,24 @@ void SeriesState::Advance(uint64_t tick) {
 }
 
 void SeriesState::Keep(const SeriesDelta::Slot& offered, uint32_t id) {
+  size_t kept = 0;
   for (uint32_t at = series[id].exemplars; at != 0; at = exemplars[at - 1].next) {
     SeriesDelta::Slot& slot = exemplars[at - 1];
+    ++kept;
     if (slot.bucket != offered.bucket) continue;
     const bool old = offered.tick > slot.tick && offered.tick - slot.tick > kExemplarTicks;
     if (old || MoreTelling(offered.exemplar, slot.exemplar)) {
       slot.exemplar = offered.exemplar;
       slot.tick = offered.tick;
     }
+    return;
+  }
+  const ExemplarBuckets& buckets = series[id].key.row == RowKind::kSpans ? span_exemplars : edge_exemplars;
+  if (kept >= buckets.most()) {
+    SeriesDelta::Slot& slot = buckets.GivesWay(exemplars, series[id].exemplars);
+    slot.exemplar = offered.exemplar;
+    slot.tick = offered.tick;
+    slot.bucket = offered.bucket;
     return;
   }
   uint32_t at = free_exemplars;

@@ -351,7 +351,20 @@ void ServiceGraph::MeasureMessage(const Parent& parent, const Waiting& child) {
       series_.EdgeRow(RowKind::kEdgeMessaging, series_.node(child.place.node).peer, server,
                       Connection::kMessaging, series_.Failed(child.place.row),
                       graph_.virtual_node_label ? kVirtualClient : 0, dimensions_, threshold);
-  series_.CountEdge(row, child.start_ns > parent.end_ns ? child.start_ns - parent.end_ns : 0);
+  const uint64_t between = child.start_ns > parent.end_ns ? child.start_ns - parent.end_ns : 0;
+  series_.CountEdge(row, between);
+  OfferTo({Side{row, between}}, ExemplarOf(parent, child, series_.Failed(child.place.row)), child.tenant);
+}
+
+Exemplar ServiceGraph::ExemplarOf(const Parent& parent, const Waiting& child, bool failed) {
+  Exemplar exemplar;
+  exemplar.duration_ns = child.duration_ns;
+  exemplar.time_ns = child.end_ns;
+  // Of a link's two traces the one whose verdict this shard will know.
+  exemplar.trace = child.link ? parent.trace : TraceId{child.trace_hi, child.trace_lo};
+  exemplar.span = child.link ? parent.span : child.span;
+  exemplar.failing = failed;
+  return exemplar;
 }
 
 void ServiceGraph::Pair(const Parent& parent, const Waiting& child) {
@@ -386,17 +399,6 @@ void ServiceGraph::Pair(const Parent& parent, const Waiting& child) {
   const bool failed = series_.Failed(child.place.row) || (both && series_.Failed(parent.place.row));
   const uint64_t threshold =
       std::max(series_.ThresholdOf(parent.place.row), series_.ThresholdOf(child.place.row));
-  Exemplar exemplar;
-  exemplar.duration_ns = child.duration_ns;
-  exemplar.time_ns = child.end_ns;
-  exemplar.trace = {child.trace_hi, child.trace_lo};
-  exemplar.span = child.span;
-  exemplar.failing = failed;
-  if (child.link) {
-    // Of the two traces the one whose verdict this shard will know.
-    exemplar.trace = parent.trace;
-    exemplar.span = parent.span;
-  }
   ReadDimensions(brokered ? 0 : parent.place.node, child.place.node);
   if (brokered) {
     client = series_.node(parent.place.node).peer;
@@ -408,7 +410,7 @@ void ServiceGraph::Pair(const Parent& parent, const Waiting& child) {
   if (measured) between = child.start_ns > parent.end_ns ? child.start_ns - parent.end_ns : 0;
   CountEdge(client, server, messaging ? Connection::kMessaging : Connection::kDirect, failed,
             brokered ? kVirtualClient : 0, threshold, child.duration_ns,
-            both ? parent.duration_ns : child.duration_ns, exemplar, child.tenant,
+            both ? parent.duration_ns : child.duration_ns, ExemplarOf(parent, child, failed), child.tenant,
             measured ? &between : nullptr);
 }
 
@@ -489,32 +491,47 @@ void ServiceGraph::CountEdge(uint32_t client, uint32_t server, Connection connec
                    series_.IsEdge(cached.server_row, client, server) &&
                    series_.IsEdge(cached.client_row, client, server);
   if (!hit) {
-    cached = {client, server, what, row(RowKind::kEdgeServer), row(RowKind::kEdgeClient), threshold};
+    cached = {.client = client,
+              .server = server,
+              .what = what,
+              .server_row = row(RowKind::kEdgeServer),
+              .client_row = row(RowKind::kEdgeClient),
+              .threshold = threshold};
     // What has dimensions is not told apart by these numbers.
     if (!dimensions_.empty()) cached.client = cached.server = 0;
   }
-  const SeriesTable::Id server_row = cached.server_row;
-  const SeriesTable::Id client_row = cached.client_row;
-  series_.CountEdge(server_row, server_ns);
-  series_.CountEdge(client_row, client_ns);
-  if (messaging_ns != nullptr) series_.CountEdge(row(RowKind::kEdgeMessaging), *messaging_ns);
-  if (!options_.exemplars || (!series_.Wants(server_row, server_ns, exemplar.failing) &&
-                              !series_.Wants(client_row, client_ns, exemplar.failing))) {
-    return;
+  std::array<Side, 3> sides = {Side{cached.server_row, server_ns}, Side{cached.client_row, client_ns}};
+  if (messaging_ns != nullptr) {
+    if (!series_.IsEdge(cached.messaging_row, client, server))
+      cached.messaging_row = row(RowKind::kEdgeMessaging);
+    sides[2] = {cached.messaging_row, *messaging_ns};
   }
+  for (const Side& side : sides) {
+    if (side.row != SeriesTable::kNone) series_.CountEdge(side.row, side.duration_ns);
+  }
+  OfferTo(sides, exemplar, tenant);
+}
+
+void ServiceGraph::OfferTo(const std::array<Side, 3>& sides, const Exemplar& exemplar, uint32_t tenant) {
+  if (!options_.exemplars) return;
+  const bool wanted = std::any_of(sides.begin(), sides.end(), [&](const Side& side) {
+    return side.row != SeriesTable::kNone && series_.Wants(side.row, side.duration_ns, exemplar.failing);
+  });
+  if (!wanted) return;
   if (offers_.size() >= options_.max_offers) {
     ++stats_.exemplars_refused;
     return;
   }
-  offers_.push_back({server_row, client_row, client_ns, exemplar, tenant, tick_});
+  offers_.push_back({sides, exemplar, tenant, tick_});
 }
 
 void ServiceGraph::Release(const Offer& offer) {
-  if (series_.Alive(offer.server)) series_.Offer(offer.server, offer.exemplar);
-  if (!series_.Alive(offer.client)) return;
-  Exemplar exemplar = offer.exemplar;
-  exemplar.duration_ns = offer.client_ns;
-  series_.Offer(offer.client, exemplar);
+  for (const Side& side : offer.sides) {
+    if (!series_.Alive(side.row)) continue;
+    Exemplar exemplar = offer.exemplar;
+    exemplar.duration_ns = side.duration_ns;
+    series_.Offer(side.row, exemplar);
+  }
 }
 
 size_t ServiceGraph::bytes() const {

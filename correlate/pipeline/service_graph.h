@@ -140,10 +140,15 @@ class ServiceGraph {
     uint8_t kind = 0;
   };
 
+  // What one row of an edge counted.
+  struct Side {
+    SeriesTable::Id row = SeriesTable::kNone;
+    uint64_t duration_ns = 0;
+  };
+
+  // An exemplar for the histograms of an edge, with the duration that each of them has of it.
   struct Offer {
-    SeriesTable::Id server = 0;
-    SeriesTable::Id client = 0;
-    uint64_t client_ns = 0;
+    std::array<Side, 3> sides;
     Exemplar exemplar;
     uint32_t tenant = 0;
     uint32_t tick = 0;
@@ -155,6 +160,7 @@ class ServiceGraph {
     uint32_t what = 0;  // connection, virtual side, outcome
     SeriesTable::Id server_row = SeriesTable::kNone;
     SeriesTable::Id client_row = SeriesTable::kNone;
+    SeriesTable::Id messaging_row = SeriesTable::kNone;  // asked for only where time is measured
     uint64_t threshold = 0;
   };
 
@@ -187,6 +193,8 @@ class ServiceGraph {
   void CountEdge(uint32_t client, uint32_t server, Connection connection, bool failed, uint8_t virtual_side,
                  uint64_t threshold, uint64_t server_ns, uint64_t client_ns, const Exemplar& exemplar,
                  uint32_t tenant, const uint64_t* messaging_ns);
+  static Exemplar ExemplarOf(const Parent& parent, const Waiting& child, bool failed);
+  void OfferTo(const std::array<Side, 3>& sides, const Exemplar& exemplar, uint32_t tenant);
   const Caller* CallerOf(Ordinal ordinal) const;
   void Release(const Offer& offer);
   void ReadDimensions(uint32_t client_node, uint32_t server_node);

@@ -488,6 +488,70 @@ TEST_F(ServiceGraphTest, ExemplarsComeWithTheVerdict) {
       0.3);
 }
 
+// Scenario: calls of which some fail, a slow one that does not; and the other dialect's shape.
+// Guarantees: failures have the most telling failed call as exemplar, requests prefer a failed one to a
+// slower one; where nothing failed there is none.
+TEST_F(ServiceGraphTest, FailuresHaveExemplars) {
+  for (const auto dialect : {DeriveOptions::Dialect::kTempo, DeriveOptions::Dialect::kOtel}) {
+    DeriveOptions derive;
+    derive.dialect = dialect;
+    harness_ = std::make_unique<ShardHarness>(Options(derive));
+    for (uint64_t i = 1; i <= 4; ++i) {
+      Send("a", Make(i, 10, 0, kClient, 400));
+      SpanSpec server = Make(i, 10 + i, 10, kServer, i == 4 ? 350 : 40 * i);
+      server.status = i == 4 ? 0 : 2;
+      Send("b", server);
+    }
+    harness_->Pass(3000);
+    const test::RecordingWriter page = harness_->Page();
+    const bool tempo = derive.tempo();
+    const auto exemplars = [&](const std::string& family, const char* failed) {
+      const std::string key =
+          tempo ? "{client=a,server=b}" : "{client=a,failed=" + std::string(failed) + ",server=b}";
+      return page.points.at("traces_service_graph_request" + family + key).exemplars;
+    };
+    EXPECT_EQ(exemplars("_failed", "true").at(0).span, 13u);
+    EXPECT_EQ(exemplars("_failed", "true").at(0).trace, (TraceId{7, 3}));
+    EXPECT_EQ(exemplars("_failed", "true").at(0).value, 1);
+    EXPECT_EQ(exemplars("", "true").at(0).span, 13u);
+    if (tempo) continue;
+    EXPECT_THAT(exemplars("_failed", "false"), IsEmpty());
+    EXPECT_EQ(exemplars("", "false").at(0).span, 14u);
+  }
+}
+
+// Scenario: messages that take different times, between services and through a broker that is a node.
+// Guarantees: the histogram of their time has an exemplar in each bucket, the consumer's span with that time.
+TEST_F(ServiceGraphTest, MessagesHaveExemplars) {
+  for (const bool brokers : {false, true}) {
+    DeriveOptions derive;
+    derive.graph.messaging_latency = true;
+    derive.graph.broker_nodes = brokers;
+    harness_ = std::make_unique<ShardHarness>(Options(derive));
+    const test::Attributes kafka = {{"messaging.system", "kafka"}};
+    for (const uint64_t ms : {50, 90, 150}) {
+      SpanSpec producer = Make(ms, 10, 0, kProducer, 5, kafka);
+      SpanSpec consumer = Make(ms, 1000 + ms, 10, kConsumer, 1, kafka);
+      consumer.start_ns = producer.end_ns + ms * kMs;
+      consumer.end_ns = consumer.start_ns + kMs;
+      Send("a", producer);
+      Send("b", consumer);
+    }
+    harness_->Pass(3000);
+    const std::string client = brokers ? "kafka" : "a";
+    const test::RecordingWriter page = harness_->Page();
+    const auto& exemplars = page.points
+                                .at("traces_service_graph_request_messaging_system_seconds{client=" + client +
+                                    ",connection_type=messaging_system,server=b}")
+                                .exemplars;
+    ASSERT_EQ(exemplars.size(), 2u);
+    EXPECT_EQ(exemplars.at(0).span, 1090u);
+    EXPECT_DOUBLE_EQ(exemplars.at(0).value, 0.09);
+    EXPECT_EQ(exemplars.at(1).span, 1150u);
+    EXPECT_DOUBLE_EQ(exemplars.at(1).value, 0.15);
+  }
+}
+
 // Scenario: random calls over several shards, in random order and batching, durations beyond what a Record
 // holds exactly. Guarantees: every edge's count and both sums are those of a plain count, in any order.
 TEST_F(ServiceGraphTest, AgreesWithAnOracleInAnyOrder) {
