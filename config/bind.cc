@@ -137,6 +137,7 @@ Metrics::Graph BindGraph(const Node& node) {
   graph.virtual_node_label = Bool(node, "virtual_node_label");
   graph.messaging_latency = Bool(node, "messaging_latency");
   graph.connection_info = Bool(node, "connection_info");
+  graph.broker_nodes = Bool(node, "broker_nodes");
   graph.peer_attributes = Texts(node, "peer_attributes");
   graph.database_attributes = Texts(node, "database_attributes");
   return graph;
@@ -150,6 +151,8 @@ Metrics BindMetrics(const Node& node) {
   metrics.max_series = Number<uint64_t>(node, "max_series");
   metrics.expire_after = Duration(node, "expire_after");
   metrics.exemplars = Bool(node, "exemplars");
+  metrics.exemplar_labels.trace_id = Text(Get(node, "exemplar_labels"), "trace_id");
+  metrics.exemplar_labels.span_id = Text(Get(node, "exemplar_labels"), "span_id");
   metrics.calls = Bool(node, "calls");
   metrics.latency = Bool(node, "latency");
   metrics.size = Bool(node, "size");

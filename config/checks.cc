@@ -135,6 +135,15 @@ class Checker {
       Fail({metrics / "exception_message", metrics / "exceptions"},
            "has no effect: " + Text(metrics / "exceptions") + ", so there is no metric of exceptions");
     }
+    const Place labels = metrics / "exemplar_labels";
+    if (m.exemplar_labels.trace_id == m.exemplar_labels.span_id) {
+      Fail({labels / "span_id", labels / "trace_id"},
+           "is the name of both IDs; give them different ones, or leave the span's out (\"\")");
+    }
+    for (const auto& [key, name] : {std::pair("trace_id", &m.exemplar_labels.trace_id),
+                                    std::pair("span_id", &m.exemplar_labels.span_id)}) {
+      if (name->starts_with("__")) Fail({labels / key}, "names that begin with __ are Prometheus' own");
+    }
     for (const char* key : {"include", "exclude"}) {
       const Place list = metrics / key;
       const std::vector<SpanMatch>& matches = key == std::string_view("include") ? m.include : m.exclude;

@@ -190,10 +190,17 @@ struct Metrics {
     bool virtual_node_label = false;
     bool messaging_latency = false;
     bool connection_info = false;
+    bool broker_nodes = false;
     std::vector<std::string> peer_attributes = {"peer.service", "service.peer.name", "db.name",
                                                 "db.system",    "db.system.name",    "server.address"};
     std::vector<std::string> database_attributes = {"db.namespace", "db.name", "db.system", "db.system.name"};
     friend bool operator==(const Graph&, const Graph&) = default;
+  };
+
+  struct ExemplarLabels {
+    std::string trace_id = "trace_id";
+    std::string span_id = "span_id";  // empty: none
+    friend bool operator==(const ExemplarLabels&, const ExemplarLabels&) = default;
   };
 
   struct Exemplars {
@@ -216,6 +223,7 @@ struct Metrics {
   uint64_t max_series = 20'000;  // distinct label sets
   milliseconds expire_after{900'000};
   bool exemplars = true;
+  ExemplarLabels exemplar_labels;
   bool calls = true;
   bool latency = true;
   bool size = true;

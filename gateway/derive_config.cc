@@ -100,6 +100,7 @@ Result<std::shared_ptr<const DeriveOptions>> DeriveOptionsOf(const config::Confi
   derive->errors_http_4xx = metrics.errors.http_4xx;
   derive->errors_grpc = metrics.errors.grpc;
   derive->names = NamesOf(metrics.names);
+  derive->exemplar_labels = {metrics.exemplar_labels.trace_id, metrics.exemplar_labels.span_id};
   derive->graph.enabled = metrics.graph.enabled;
   derive->graph.wait_ticks =
       static_cast<uint32_t>(metrics.graph.wait.count() / static_cast<int64_t>(kTickMs));
@@ -107,6 +108,7 @@ Result<std::shared_ptr<const DeriveOptions>> DeriveOptionsOf(const config::Confi
   derive->graph.virtual_node_label = metrics.graph.virtual_node_label;
   derive->graph.messaging_latency = metrics.graph.messaging_latency;
   derive->graph.connection_info = metrics.graph.connection_info;
+  derive->graph.broker_nodes = metrics.graph.broker_nodes;
   derive->graph.peer_attributes = metrics.graph.peer_attributes;
   derive->graph.database_attributes = metrics.graph.database_attributes;
   const auto& exemplars = metrics.ingested.exemplars;

@@ -68,6 +68,7 @@ struct DeriveOptions {
     bool virtual_node_label = false;
     bool messaging_latency = false;
     bool connection_info = false;
+    bool broker_nodes = false;  // messages go through a node for their broker
     std::vector<std::string> peer_attributes = {"peer.service", "service.peer.name", "db.name",
                                                 "db.system",    "db.system.name",    "server.address"};
     std::vector<std::string> database_attributes = {"db.namespace", "db.name", "db.system", "db.system.name"};
@@ -81,6 +82,12 @@ struct DeriveOptions {
     std::vector<std::string> match = {"http.request.method", "http.route", "http.response.status_code",
                                       "rpc.service", "rpc.method"};
     Pattern metrics;  // names of histograms that get them; null: of all
+  };
+
+  // Labels of exemplars; no name: without it.
+  struct ExemplarLabels {
+    std::string trace_id = "trace_id";
+    std::string span_id = "span_id";
   };
 
   Dialect dialect = Dialect::kTempo;
@@ -110,6 +117,7 @@ struct DeriveOptions {
   bool errors_grpc = false;
 
   Names names = Names::kRaw;
+  ExemplarLabels exemplar_labels;
   Graph graph;
   Lend lend;
 

@@ -25,9 +25,8 @@ SeriesKey SeriesKey::Overflow(bool named) const {
   key.status = status;
   key.overflow = true;
   if (!named || row == RowKind::kTarget) return key;
-  const size_t whose = VirtualClient() ? 1 : 0;
+  const size_t whose = server_pays ? 1 : 0;
   key.text[whose] = text[whose];
-  key.detail = static_cast<uint8_t>(whose);  // so that payer() finds it again
   return key;
 }
 
@@ -70,7 +69,8 @@ void RowPages::Resize(size_t rows) {
 }
 
 SeriesKey SeriesDelta::KeyOf(const Birth& birth) const {
-  SeriesKey key{birth.kind, birth.span_kind, birth.status, birth.detail, birth.overflow, {}};
+  SeriesKey key{birth.kind, birth.span_kind,  birth.status, birth.detail, birth.overflow,
+                {},         birth.server_pays};
   std::string_view rest = std::string_view(labels).substr(birth.at);
   for (size_t i = 0; i < key.text.size(); ++i) {
     key.text[i] = rest.substr(0, birth.sizes[i]);

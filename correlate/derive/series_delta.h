@@ -47,12 +47,15 @@ struct SeriesKey {
   // Edges: client, server, further labels. Targets: all labels, as name and value by turns (LabelBlock).
   std::array<std::string_view, 4> text;
 
+  // Of an edge: that the called service pays, for only an attribute of its span names the caller. No
+  // dimension: who makes the series first decides it.
+  bool server_pays = false;
+
   // Whose series it is, when room is shared (Admission) and in lists of who makes most: the service whose
-  // spans tell of it. A caller that only an attribute names is none; what it is called is the called
-  // service's doing.
+  // spans tell of it. Of an overflow key the one that it names.
   std::string_view payer() const {
     if (row == RowKind::kTarget) return kTargetPayer;
-    return VirtualClient() ? text[1] : text[0];
+    return server_pays || (overflow && text[0].empty()) ? text[1] : text[0];
   }
 
   // What it counts as beyond the limits: whose it is, kind and status. Without `named` not even whose.
@@ -61,13 +64,12 @@ struct SeriesKey {
   // Of an overflow key: whether it says whose it is.
   bool Named() const { return !text[0].empty() || !text[1].empty(); }
 
-  static constexpr std::string_view kTargetPayer = "target_info";
-
-  bool VirtualClient() const {
-    return (row == RowKind::kEdgeServer || row == RowKind::kEdgeClient || row == RowKind::kEdgeMessaging) &&
-           detail == 1;
+  friend bool operator==(const SeriesKey& a, const SeriesKey& b) {
+    return a.row == b.row && a.kind == b.kind && a.status == b.status && a.detail == b.detail &&
+           a.overflow == b.overflow && a.text == b.text;
   }
-  friend bool operator==(const SeriesKey&, const SeriesKey&) = default;
+
+  static constexpr std::string_view kTargetPayer = "target_info";
 };
 
 // Of all dimensions, keyed by `seed`.
@@ -197,8 +199,8 @@ struct SeriesDelta {
     Exemplar exemplar;
     uint64_t tick = 0;
     uint32_t row = 0;
-    uint32_t next = 0;  // as Cell::exemplars
-    uint8_t bucket = 0;
+    uint32_t next = 0;   // as Cell::exemplars
+    int16_t bucket = 0;  // of ExemplarBuckets
   };
 
   // A row in use for the first time; its strings lie in `labels`, in the order of SeriesKey::text.
@@ -213,6 +215,7 @@ struct SeriesDelta {
     uint8_t status = 0;
     uint8_t detail = 0;
     bool overflow = false;
+    bool server_pays = false;
   };
 
   // A span that may be an exemplar of a histogram which its service sent.

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "correlate/derive/native_histogram.h"
@@ -260,12 +262,13 @@ class PageOfState {
 
   // ---- Exemplars
 
-  static ExemplarView View(const Exemplar& exemplar, double value) {
+  ExemplarView View(const Exemplar& exemplar, double value) const {
     return {.value = value,
             .time_ns = exemplar.time_ns,
             .trace = exemplar.trace,
             .span = exemplar.span,
-            .extra = {}};
+            .extra = {},
+            .names = {derive_.exemplar_labels.trace_id, derive_.exemplar_labels.span_id}};
   }
 
   template <typename Fn>
@@ -275,14 +278,21 @@ class PageOfState {
     }
   }
 
-  // Of a count: the latest of the buckets' exemplars, as one call.
-  bool LatestExemplar(const Shown& series, ExemplarView* view) const {
-    const Exemplar* latest = nullptr;
+  // Of a count, as one call: the most telling of the buckets' exemplars, of those that were offered within
+  // kExemplarTicks of the last; as in a bucket, where an older one gives way to any. `failing`: of those that
+  // failed.
+  bool CountExemplar(const Shown& series, bool failing, ExemplarView* view) const {
+    uint64_t last = 0;
     ForExemplars(series, [&](const SeriesDelta::Slot& slot) {
-      if (latest == nullptr || slot.exemplar.time_ns > latest->time_ns) latest = &slot.exemplar;
+      if (slot.exemplar.failing || !failing) last = std::max(last, slot.tick);
     });
-    if (latest == nullptr) return false;
-    *view = View(*latest, 1);
+    const Exemplar* best = nullptr;
+    ForExemplars(series, [&](const SeriesDelta::Slot& slot) {
+      if ((failing && !slot.exemplar.failing) || last - slot.tick > SeriesTable::kExemplarTicks) return;
+      if (best == nullptr || MoreTelling(slot.exemplar, *best)) best = &slot.exemplar;
+    });
+    if (best == nullptr) return false;
+    *view = View(*best, 1);
     return true;
   }
 
@@ -338,7 +348,7 @@ class PageOfState {
       bool any = false;
       ForExemplars(series, [&](const SeriesDelta::Slot& slot) {
         any = true;
-        const Exemplar*& kept = best[layout.fold[slot.bucket]];
+        const Exemplar*& kept = best[layout.fold[static_cast<size_t>(slot.bucket)]];
         if (kept == nullptr || MoreTelling(slot.exemplar, *kept)) kept = &slot.exemplar;
       });
       for (size_t i = 0; i < counts_.size(); ++i) {
@@ -376,14 +386,34 @@ class PageOfState {
     native->schema = native_.schema;
     native->zero_count = zero;
     native->positive = native_.positive;
-    native_exemplars_.clear();
+    ReadNativeExemplars(series, layout);
+    native->exemplars = native_exemplars_;
+  }
+
+  // One for a bucket of the resolution that is shown, by time.
+  void ReadNativeExemplars(const Shown& series, const Layout& layout) {
+    by_bucket_.clear();
     ForExemplars(series, [&](const SeriesDelta::Slot& slot) {
       const Exemplar& exemplar = slot.exemplar;
-      native_exemplars_.push_back(View(exemplar, static_cast<double>(exemplar.duration_ns) / layout.unit_ns));
+      int32_t bucket = std::numeric_limits<int32_t>::min();  // that of zeros
+      if (exemplar.duration_ns != 0) {
+        bucket = state_.native_maps[layout.native].Of(exemplar.duration_ns);
+        for (int32_t schema = NativeMap::kSchema; schema > native_.schema; --schema)
+          bucket = (bucket + 1) >> 1;
+      }
+      by_bucket_.emplace_back(bucket, &exemplar);
     });
+    std::sort(by_bucket_.begin(), by_bucket_.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first < b.first : MoreTelling(*a.second, *b.second);
+    });
+    native_exemplars_.clear();
+    for (size_t i = 0; i < by_bucket_.size(); ++i) {
+      if (i != 0 && by_bucket_[i].first == by_bucket_[i - 1].first) continue;
+      const Exemplar& exemplar = *by_bucket_[i].second;
+      native_exemplars_.push_back(View(exemplar, static_cast<double>(exemplar.duration_ns) / layout.unit_ns));
+    }
     std::sort(native_exemplars_.begin(), native_exemplars_.end(),
               [](const ExemplarView& a, const ExemplarView& b) { return a.time_ns < b.time_ns; });
-    native->exemplars = native_exemplars_;
   }
 
   // Adds up neighbours of the same index.
@@ -406,7 +436,7 @@ class PageOfState {
     ForSpans(RowKind::kSpans, otel, [&](const Shown& series) {
       SpanLabelSet(series, names, otel, {});
       ExemplarView view;
-      const bool has = exemplars && LatestExemplar(series, &view);
+      const bool has = exemplars && CountExemplar(series, false, &view);
       writer_.Counter(labels_, value(series), series.created_ns, has ? &view : nullptr);
     });
   }
@@ -507,7 +537,7 @@ class PageOfState {
       const Shown series = One(state_.series[id]);
       EdgeLabelSet(series);
       ExemplarView view;
-      const bool has = LatestExemplar(series, &view);
+      const bool has = CountExemplar(series, false, &view);
       writer_.Counter(labels_, Weighted(series, [](const Plane& p) { return p.count(); }), series.created_ns,
                       has ? &view : nullptr);
     }
@@ -517,9 +547,11 @@ class PageOfState {
       const Shown series = One(state_.series[id]);
       EdgeLabelSet(series);
       const bool all = series.key.status != 0;
+      ExemplarView view;
+      const bool has = CountExemplar(series, true, &view);
       writer_.Counter(labels_,
                       Weighted(series, [all](const Plane& p) { return all || p.failed ? p.count() : 0; }),
-                      series.created_ns, nullptr);
+                      series.created_ns, has ? &view : nullptr);
     }
     const Layout layout =
         LayoutOf(state_.graph_buckets, derive_.tempo() ? TempoGraphBounds() : OtelLatencyBounds(), 1e9, 0);
@@ -556,6 +588,7 @@ class PageOfState {
   std::vector<uint64_t> folded_;
   NativeBuckets native_;
   std::vector<ExemplarView> native_exemplars_;
+  std::vector<std::pair<int32_t, const Exemplar*>> by_bucket_;
 };
 
 }  // namespace

@@ -38,7 +38,10 @@ SeriesState::SeriesState(const SeriesOwner::Options& o, const DeriveOptions& d)
       derive(d),
       span_buckets(SpanBuckets(derive)),
       graph_buckets(GraphBuckets(derive)),
-      windows(NativeMaps(derive).size()),
+      native_maps(NativeMaps(derive)),
+      windows(native_maps.size()),
+      span_exemplars(SpanExemplarBuckets(derive)),
+      edge_exemplars(EdgeExemplarBuckets(derive)),
       known(0, ByKey{&series, o.seed}, ByKey{&series, o.seed}),
       admission(o.max_series),
       targets(o.shards),
@@ -376,14 +379,24 @@ void SeriesState::PackExemplars() {
 }
 
 void SeriesState::Keep(const SeriesDelta::Slot& offered, uint32_t id) {
+  size_t kept = 0;
   for (uint32_t at = series[id].exemplars; at != 0; at = exemplars[at - 1].next) {
     SeriesDelta::Slot& slot = exemplars[at - 1];
+    ++kept;
     if (slot.bucket != offered.bucket) continue;
     const bool old = offered.tick > slot.tick && offered.tick - slot.tick > kExemplarTicks;
     if (old || MoreTelling(offered.exemplar, slot.exemplar)) {
       slot.exemplar = offered.exemplar;
       slot.tick = offered.tick;
     }
+    return;
+  }
+  const ExemplarBuckets& buckets = series[id].key.row == RowKind::kSpans ? span_exemplars : edge_exemplars;
+  if (kept >= buckets.most()) {
+    SeriesDelta::Slot& slot = buckets.GivesWay(exemplars, series[id].exemplars);
+    slot.exemplar = offered.exemplar;
+    slot.tick = offered.tick;
+    slot.bucket = offered.bucket;
     return;
   }
   uint32_t at = free_exemplars;
@@ -451,7 +464,7 @@ namespace {
 constexpr uint32_t kStateVersion = 1, kStateSpanBound = 2, kStateGraphBound = 3, kStateWindows = 4,
                    kStateSeries = 5;
 constexpr uint32_t kSeriesRow = 1, kSeriesKind = 2, kSeriesStatus = 3, kSeriesDetail = 4, kSeriesOverflow = 5,
-                   kSeriesText = 6, kSeriesCreated = 7, kSeriesPlane = 8;
+                   kSeriesText = 6, kSeriesCreated = 7, kSeriesPlane = 8, kSeriesServerPays = 9;
 constexpr uint32_t kPlaneThreshold = 1, kPlaneFailed = 2, kPlaneBucket = 3, kPlaneSumLow = 4,
                    kPlaneSumHigh = 5, kPlaneBytesLow = 6, kPlaneBytesHigh = 7, kPlaneSelfLow = 8,
                    kPlaneSelfHigh = 9, kPlaneSelfSpans = 10, kPlaneNative = 11;
@@ -483,6 +496,7 @@ std::string SeriesState::Serialize() const {
     s.Varint(kSeriesStatus, one.key.status);
     s.Varint(kSeriesDetail, one.key.detail);
     s.Varint(kSeriesOverflow, one.key.overflow ? 1 : 0);
+    if (one.key.server_pays) s.Varint(kSeriesServerPays, 1);
     for (const std::string_view text : one.key.text) s.Bytes(kSeriesText, text);
     s.Varint(kSeriesCreated, one.created_ns);
     for (const Plane& plane : one.planes) {
@@ -557,6 +571,7 @@ Status SeriesState::Restore(std::string_view bytes, uint64_t tick) {
         case kSeriesStatus: key.status = static_cast<uint8_t>(f.scalar); break;
         case kSeriesDetail: key.detail = static_cast<uint8_t>(f.scalar); break;
         case kSeriesOverflow: key.overflow = f.scalar != 0; break;
+        case kSeriesServerPays: key.server_pays = f.scalar != 0; break;
         case kSeriesText:
           if (texts < key.text.size()) key.text[texts++] = f.bytes;
           break;

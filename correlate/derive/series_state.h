@@ -85,7 +85,10 @@ class SeriesState {
   const DeriveOptions& derive;
   const BucketMap span_buckets;
   const BucketMap graph_buckets;
+  const std::vector<NativeMap> native_maps;
   const size_t windows;
+  const ExemplarBuckets span_exemplars;
+  const ExemplarBuckets edge_exemplars;
 
   bool anchored = false;
   uint64_t anchor_tick = 0;

@@ -49,6 +49,16 @@ std::vector<NativeMap> NativeMaps(const DeriveOptions& derive) {
   return maps;
 }
 
+ExemplarBuckets SpanExemplarBuckets(const DeriveOptions& derive) {
+  const NativeMap native(derive.tempo() ? kSecondNs : kMsNs);
+  return {SpanBuckets(derive), derive.classic() ? nullptr : &native};
+}
+
+ExemplarBuckets EdgeExemplarBuckets(const DeriveOptions& derive) {
+  const NativeMap native(kSecondNs);
+  return {GraphBuckets(derive), derive.classic() ? nullptr : &native};
+}
+
 // ---- StringPool -----------------------------------------------------------------------------------------
 
 uint32_t StringPool::Intern(std::string_view text) {
@@ -104,7 +114,10 @@ SeriesTable::SeriesTable(const Options& options, const DeriveOptions& derive, ui
       buckets_(SpanBuckets(derive)),
       graph_buckets_(GraphBuckets(derive)),
       natives_(NativeMaps(derive)),
-      bars_((sizeof(uint32_t) * (1 + std::max(buckets_.buckets(), graph_buckets_.buckets())) + 63) / 64 * 64),
+      exemplar_buckets_(SpanExemplarBuckets(derive)),
+      edge_exemplar_buckets_(EdgeExemplarBuckets(derive)),
+      bar_count_(derive.classic() ? std::max(buckets_.buckets(), graph_buckets_.buckets()) : kNativeBars),
+      bars_((sizeof(uint32_t) * (1 + bar_count_) + 63) / 64 * 64),
       slots_(kFirstSlots),
       mask_(kFirstSlots - 1),
       span_windows_from_(derive.tempo() ? 0 : 1),
@@ -271,6 +284,7 @@ SeriesTable::Id SeriesTable::Add(uint64_t hash, const SeriesKey& key, uint64_t t
   row.status = key.status;
   row.detail = key.detail;
   row.overflow = key.overflow;
+  row.server_pays = key.server_pays;
   row.live = true;
   if (threshold != 0) {
     auto known = ThresholdAt(threshold);
@@ -301,6 +315,7 @@ void SeriesTable::Bear(uint32_t at) {
   birth.status = row.status;
   birth.detail = row.detail;
   birth.overflow = row.overflow;
+  birth.server_pays = row.server_pays;
   for (size_t i = 0; i < row.text.size(); ++i) {
     const std::string_view text = strings_[row.text[i]];
     birth.sizes[i] = static_cast<uint32_t>(text.size());
@@ -346,13 +361,14 @@ void SeriesTable::Renamed(std::string_view service, std::string_view from, std::
 }
 
 SeriesTable::Id SeriesTable::EdgeRow(RowKind row, uint32_t client, uint32_t server, Connection connection,
-                                     bool failed, uint8_t virtual_side, std::string_view dimensions,
-                                     uint64_t threshold) {
+                                     bool failed, uint8_t virtual_side, bool server_pays,
+                                     std::string_view dimensions, uint64_t threshold) {
   SeriesKey key;
   key.row = row;
   key.kind = static_cast<uint8_t>(connection);
   key.status = failed ? 1 : 0;
   key.detail = virtual_side;
+  key.server_pays = server_pays;
   key.text = {strings_[client], strings_[server], dimensions, {}};
   return RowFor(key, threshold, true);
 }
@@ -547,7 +563,11 @@ bool SeriesTable::Wants(Id id, uint64_t duration_ns, bool failing) const {
   const uint32_t row = RowOf(id);
   const Bars& bars = BarsOf(row);
   if (static_cast<uint32_t>(now_) - bars.since > kExemplarTicks) return true;
-  return Bar(duration_ns, failing) > BarAt(row)[MapOf(rows_[row]).Of(duration_ns)];
+  const ExemplarBuckets& buckets = ExemplarBucketsOf(rows_[row]);
+  const int16_t bucket = buckets.Of(duration_ns);
+  const uint32_t bar = BarAt(row)[BarOf(buckets, bucket)];
+  if (bar != 0 && buckets.by_native() && buckets.Of(DurationOf(bar)) != bucket) return true;
+  return Bar(duration_ns, failing) > bar;
 }
 
 void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
@@ -556,22 +576,32 @@ void SeriesTable::Offer(Id id, const Exemplar& exemplar) {
   SeriesDelta& delta = *delta_;
   Cell& cell = delta.cell(row);
   if (cell.touched != period_) Touch(row);
-  const BucketMap& map = MapOf(rows_[row]);
-  const auto bucket = static_cast<uint8_t>(map.Of(exemplar.duration_ns));
+  const ExemplarBuckets& buckets = ExemplarBucketsOf(rows_[row]);
+  const int16_t bucket = buckets.Of(exemplar.duration_ns);
   Bars& bars = *reinterpret_cast<Bars*>(bars_[row]);
-  uint32_t* const bar = BarAt(row);
   if (static_cast<uint32_t>(now_) - bars.since > kExemplarTicks) {
-    std::fill(bar, bar + map.buckets(), 0u);
+    std::fill(BarAt(row), BarAt(row) + bar_count_, 0u);
     bars.since = static_cast<uint32_t>(now_);
   }
-  bar[bucket] = std::max(bar[bucket], Bar(exemplar.duration_ns, exemplar.failing));
+  uint32_t& bar = BarAt(row)[BarOf(buckets, bucket)];
+  if (bar != 0 && buckets.by_native() && buckets.Of(DurationOf(bar)) != bucket) bar = 0;
+  bar = std::max(bar, Bar(exemplar.duration_ns, exemplar.failing));
+  size_t kept = 0;
   for (uint32_t at = cell.exemplars; at != 0; at = delta.exemplars[at - 1].next) {
     SeriesDelta::Slot& slot = delta.exemplars[at - 1];
+    ++kept;
     if (slot.bucket != bucket) continue;
     if (now_ - slot.tick > kExemplarTicks || MoreTelling(exemplar, slot.exemplar)) {
       slot.exemplar = exemplar;
       slot.tick = now_;
     }
+    return;
+  }
+  if (kept >= buckets.most()) {
+    SeriesDelta::Slot& slot = buckets.GivesWay(delta.exemplars, cell.exemplars);
+    slot.exemplar = exemplar;
+    slot.tick = now_;
+    slot.bucket = bucket;
     return;
   }
   if (delta.exemplars.size() >= options_.max_exemplars) {

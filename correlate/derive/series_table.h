@@ -16,6 +16,7 @@
 #include "correlate/derive/admission.h"
 #include "correlate/derive/buckets.h"
 #include "correlate/derive/derive_options.h"
+#include "correlate/derive/exemplar_buckets.h"
 #include "correlate/derive/name_templates.h"
 #include "correlate/derive/series_delta.h"
 #include "correlate/derive/span_labels.h"
@@ -222,9 +223,10 @@ class SeriesTable {
   // Self time of one span of a complete trace.
   void CountSelf(Id id, uint64_t self_ns);
 
-  // The row of an edge; made if it is new. `dimensions` are those of client and server, in this order.
+  // The row of an edge; made if it is new. `server_pays`: see SeriesKey. `dimensions` are those of client and
+  // server, in this order.
   Id EdgeRow(RowKind row, uint32_t client, uint32_t server, Connection connection, bool failed,
-             uint8_t virtual_side, std::string_view dimensions, uint64_t threshold);
+             uint8_t virtual_side, bool server_pays, std::string_view dimensions, uint64_t threshold);
 
   // The row of an event or exception of a span that counts in `span`. `message` takes part where
   // DeriveOptions::exception_message is on, and only of exceptions.
@@ -251,7 +253,7 @@ class SeriesTable {
   bool Wants(Id id, uint64_t duration_ns, bool failing) const;
 
   // A span of a kept trace, at its verdict. Replaces the bucket's exemplar if it tells more or that one is
-  // older than kExemplarTicks.
+  // older than kExemplarTicks. ExemplarBuckets has the buckets, and what happens where they are too many.
   void Offer(Id id, const Exemplar& exemplar);
 
   // Whether this span is to be offered as a candidate at its verdict: it has attributes that
@@ -313,6 +315,7 @@ class SeriesTable {
     uint8_t status = 0;
     uint8_t detail = 0;
     bool overflow = false;
+    bool server_pays = false;
     bool counts = true;
     bool live = false;
     bool admitted = false;
@@ -329,7 +332,9 @@ class SeriesTable {
 
   // What an exemplar must reach to be wanted, by bucket: 0 none so far, else Bar(). The best of up to
   // kExemplarTicks: what is below it would lose against the one that the owner holds.
-  // In bars_, followed by a bar for each bucket.
+  // In bars_, followed by a bar for each bucket. Native ones share kNativeBars: a bar is then of the bucket
+  // that its duration falls into, and says nothing of the others.
+  static constexpr uint32_t kNativeBars = 63;
   struct Bars {
     uint32_t since = 0;  // tick of the first; after kExemplarTicks all start anew
   };
@@ -344,8 +349,18 @@ class SeriesTable {
     return uint32_t{failing} << 31 |
            ((width << 24 | (static_cast<uint32_t>(duration_ns >> shift) & 0xffffff)) + 1);
   }
-  const BucketMap& MapOf(const Row& row) const {
-    return row.row == RowKind::kSpans ? buckets_ : graph_buckets_;
+  // The duration of a Bar(), as far as it goes.
+  static uint64_t DurationOf(uint32_t bar) {
+    const uint32_t plain = (bar & 0x7fffffff) - 1;
+    const uint32_t width = plain >> 24;
+    return uint64_t{plain & 0xffffff} << (width > 24 ? width - 24 : 0);
+  }
+  const ExemplarBuckets& ExemplarBucketsOf(const Row& row) const {
+    return row.row == RowKind::kSpans ? exemplar_buckets_ : edge_exemplar_buckets_;
+  }
+  size_t BarOf(const ExemplarBuckets& buckets, int16_t bucket) const {
+    return static_cast<size_t>(buckets.by_native() ? (bucket + 1024) % static_cast<int>(kNativeBars)
+                                                   : bucket);
   }
 
   // Three deltas: one filling, one being merged, one on its way.
@@ -377,6 +392,9 @@ class SeriesTable {
   const BucketMap buckets_;
   const BucketMap graph_buckets_;
   std::vector<NativeMap> natives_;
+  const ExemplarBuckets exemplar_buckets_;
+  const ExemplarBuckets edge_exemplar_buckets_;
+  const size_t bar_count_;
   uint64_t now_ = 0;
   uint64_t last_tick_ = 0;        // of the last hand-over
   uint64_t swept_tick_ = 0;       // of the last call of TakeDelta()
@@ -441,5 +459,10 @@ BucketMap GraphBuckets(const DeriveOptions& derive);
 
 // The native layouts: one for each unit in use, seconds first.
 std::vector<NativeMap> NativeMaps(const DeriveOptions& derive);
+
+// By which buckets exemplars of spans and of edges are kept: classic ones, as far as they are shown. Of two
+// dialects' native ones Tempo's.
+ExemplarBuckets SpanExemplarBuckets(const DeriveOptions& derive);
+ExemplarBuckets EdgeExemplarBuckets(const DeriveOptions& derive);
 
 }  // namespace braid::correlate

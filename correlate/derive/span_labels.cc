@@ -349,20 +349,18 @@ void SpanLabels::ReadPeer() {
     }
   }
   const bool called = kind_ == kServer || kind_ == kConsumer;
+  std::string system;
+  if (called || kind_ == kProducer) Find(span_, "messaging.system", &system);
+  peer_.connection = system.empty() ? Connection::kVirtualNode : Connection::kMessaging;
   for (const std::string& key : options_.graph.peer_attributes) {
-    // On the called side server.address is its own.
-    if ((called && key == "server.address") || Find(span_, key, &text).empty()) continue;
+    // On the called side server.address is its own, unless messages are what it takes: then it is the
+    // broker's.
+    if (called && system.empty() && key == "server.address") continue;
+    if (Find(span_, key, &text).empty()) continue;
     peer_.name = text;
-    break;
+    return;
   }
-  peer_.connection = Connection::kVirtualNode;
-  if ((kind_ == kProducer || kind_ == kConsumer) && first_of({"messaging.system"})) {
-    peer_.connection = Connection::kMessaging;
-    if (kind_ == kConsumer || peer_.name.empty()) {
-      peer_.name = text;
-      if (first_of({"messaging.destination.name"})) peer_.name = text;
-    }
-  }
+  if (!system.empty()) peer_.name = first_of({"messaging.destination.name"}) ? text : system;
 }
 
 void SpanLabels::ReadRoute() {

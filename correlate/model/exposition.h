@@ -14,6 +14,13 @@ struct Label {
   std::string_view value;
 };
 
+// The labels that the IDs of an exemplar have where a format has no fields for them. Without a name the ID is
+// left out.
+struct ExemplarNames {
+  std::string_view trace_id = "trace_id";
+  std::string_view span_id = "span_id";
+};
+
 // One exemplar: a measurement and the trace it came from.
 struct ExemplarView {
   double value = 0;
@@ -22,6 +29,7 @@ struct ExemplarView {
   uint64_t span = 0;
   std::span<const Label>
       extra;  // filtered attributes of an ingested exemplar; first to go at the 128-rune limit
+  ExemplarNames names = {};
 };
 
 enum class MetricType : uint8_t { kCounter, kGauge, kHistogram, kSummary, kUnknown };

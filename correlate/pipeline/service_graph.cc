@@ -104,8 +104,8 @@ void ServiceGraph::PopWaiting(Unpaired reason) {
   const Waiting& oldest = waiting_.front();
   if (!oldest.done) {
     // A call under an unknown span may well be under one of its own service.
-    if (oldest.link || Answers(oldest.kind) || reason == Unpaired::kEvicted)
-      ++stats_.unpaired[static_cast<size_t>(reason)];
+    const bool alone = oldest.link || Answers(oldest.kind) || reason == Unpaired::kEvicted;
+    if (alone && !oldest.brokered) ++stats_.unpaired[static_cast<size_t>(reason)];
     const size_t at = HeadOf(oldest.key);
     if (heads_[at].number == first_waiting_) EraseHead(at);
   }
@@ -160,7 +160,9 @@ void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
     caller.trace_hi = span.trace.hi;
     caller.tenant = span.tenant;
     caller.waits = Calls(kind);
-    if (kind == kClient && node.connection == Connection::kDatabase && node.peer != 0) {
+    const bool at_once = (kind == kClient && node.connection == Connection::kDatabase && node.peer != 0) ||
+                         (kind == kProducer && ThroughBroker(kind, span.place.node));
+    if (at_once) {
       caller.waits = true;
       CountVirtual(caller);
       caller.waits = false;
@@ -190,6 +192,12 @@ void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
   child.place = span.place;
   child.tenant = span.tenant;
   child.kind = kind;
+  child.brokered = kind == kConsumer && ThroughBroker(kind, span.place.node);
+  if (child.brokered) {
+    window_[span.ordinal].Set(rf::kVirtual);
+    CountRoot(span);
+    if (!graph_.messaging_latency) return;
+  }
 
   // The client half of a shared span, whichever half came first.
   if (same_id != 0 && window_.Alive(same_id) && !window_[same_id].Has(rf::kLog)) {
@@ -208,6 +216,7 @@ void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
       half.place = {other.series, 0, true};
       half.tenant = span.tenant;
       half.kind = other_kind;
+      half.brokered = other.Has(rf::kVirtual);
       Pair(self, half);
     }
   }
@@ -227,13 +236,16 @@ void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
       child.key = KeyOf(span.trace.lo, span.parent);
       Wait(child);
     }
-  } else if (span.parent == 0 && Answers(kind)) {
-    if (kind == kServer || (span.flags & item_flags::kHasLinks) == 0) CountRoot(span, kind);
+  } else if (span.parent == 0 && Answers(kind) && !child.brokered) {
+    if (kind == kServer || (span.flags & item_flags::kHasLinks) == 0) CountRoot(span);
   }
 }
 
 void ServiceGraph::OnLink(const LinkItem& link, uint32_t tenant, SeriesTable::Place place) {
   if (!place.counts) return;
+  const uint8_t kind = KindOf(link.flags);
+  const bool brokered = kind == kConsumer && ThroughBroker(kind, place.node);
+  if (brokered && !graph_.messaging_latency) return;
   const uint64_t id =
       Mix64(KeyOf(link.trace_lo, link.span) ^ Mix64(KeyOf(link.linking_trace_lo, link.linking_span)));
   if (link_ages_.size() >= options_.max_waiting) {
@@ -251,8 +263,9 @@ void ServiceGraph::OnLink(const LinkItem& link, uint32_t tenant, SeriesTable::Pl
   child.duration_ns = link.end_ns > link.start_ns ? link.end_ns - link.start_ns : 0;
   child.place = place;
   child.tenant = tenant;
-  child.kind = KindOf(link.flags);
+  child.kind = kind;
   child.link = true;
+  child.brokered = brokered;
   const Ordinal found =
       window_.index().Find(window_.SpanHash({link.trace_hi, link.trace_lo}, link.span),
                            [&](Ordinal o) { return window_.Alive(o) && window_[o].span == link.span; });
@@ -318,16 +331,59 @@ void ServiceGraph::ReadDimensions(uint32_t client_node, uint32_t server_node) {
   }
 }
 
+// Whether a span of this kind and node is one of the two ends of a broker.
+bool ServiceGraph::ThroughBroker(uint8_t kind, uint32_t node) const {
+  return graph_.broker_nodes && (kind == kProducer || kind == kConsumer) &&
+         series_.node(node).connection == Connection::kMessaging;
+}
+
+// A consumer whose edge comes from its broker, and its producer: how long the message was under way.
+void ServiceGraph::MeasureMessage(const Parent& parent, const Waiting& child) {
+  const uint32_t server = series_.ServiceOf(child.place.row);
+  const bool measured = graph_.messaging_latency && parent.kind == kProducer && parent.end_ns != 0 &&
+                        child.start_ns != 0 && series_.Counts(parent.place.row) &&
+                        series_.ServiceOf(parent.place.row) != 0 && server != 0;
+  if (!measured) return;
+  ReadDimensions(0, child.place.node);
+  const uint64_t threshold =
+      std::max(series_.ThresholdOf(parent.place.row), series_.ThresholdOf(child.place.row));
+  const SeriesTable::Id row =
+      series_.EdgeRow(RowKind::kEdgeMessaging, series_.node(child.place.node).peer, server,
+                      Connection::kMessaging, series_.Failed(child.place.row),
+                      graph_.virtual_node_label ? kVirtualClient : 0, true, dimensions_, threshold);
+  const uint64_t between = child.start_ns > parent.end_ns ? child.start_ns - parent.end_ns : 0;
+  series_.CountEdge(row, between);
+  OfferTo({Side{row, between}}, ExemplarOf(parent, child, series_.Failed(child.place.row)), child.tenant);
+}
+
+Exemplar ServiceGraph::ExemplarOf(const Parent& parent, const Waiting& child, bool failed) {
+  Exemplar exemplar;
+  exemplar.duration_ns = child.duration_ns;
+  exemplar.time_ns = child.end_ns;
+  // Of a link's two traces the one whose verdict this shard will know.
+  exemplar.trace = child.link ? parent.trace : TraceId{child.trace_hi, child.trace_lo};
+  exemplar.span = child.link ? parent.span : child.span;
+  exemplar.failing = failed;
+  return exemplar;
+}
+
 void ServiceGraph::Pair(const Parent& parent, const Waiting& child) {
   const bool call = Calls(parent.kind) && Answers(child.kind);
   if (child.link && !call) return;  // links of other kinds say nothing of requests
-  const uint32_t client = series_.ServiceOf(parent.place.row);
+  if (child.brokered) {
+    MeasureMessage(parent, child);
+    return;
+  }
+  uint32_t client = series_.ServiceOf(parent.place.row);
   const uint32_t server = series_.ServiceOf(child.place.row);
   if (!call && client == server) return;
   Record& record = window_[parent.ordinal];
   if (!series_.Counts(parent.place.row)) return;
   record.Set(rf::kPaired);
-  if (record.Has(rf::kVirtual)) {
+  // What a message led to that names no broker itself is called by that of its producer.
+  const bool brokered =
+      parent.kind == kProducer && record.Has(rf::kVirtual) && ThroughBroker(parent.kind, parent.place.node);
+  if (Calls(parent.kind) && record.Has(rf::kVirtual) && !brokered) {
     // A database's own spans make no second edge; a peer that was given up does not come back.
     if (series_.node(parent.place.node).connection != Connection::kDatabase)
       ++stats_.unpaired[static_cast<size_t>(Unpaired::kLate)];
@@ -339,31 +395,26 @@ void ServiceGraph::Pair(const Parent& parent, const Waiting& child) {
   }
   const bool messaging = parent.kind == kProducer || child.kind == kConsumer || child.kind == kProducer ||
                          parent.kind == kConsumer;
-  const bool failed = series_.Failed(child.place.row) || (call && series_.Failed(parent.place.row));
+  const bool both = call && !brokered;  // the edge is of both spans, not of the child alone
+  const bool failed = series_.Failed(child.place.row) || (both && series_.Failed(parent.place.row));
   const uint64_t threshold =
       std::max(series_.ThresholdOf(parent.place.row), series_.ThresholdOf(child.place.row));
-  Exemplar exemplar;
-  exemplar.duration_ns = child.duration_ns;
-  exemplar.time_ns = child.end_ns;
-  exemplar.trace = {child.trace_hi, child.trace_lo};
-  exemplar.span = child.span;
-  exemplar.failing = failed;
-  if (child.link) {
-    // Of the two traces the one whose verdict this shard will know.
-    exemplar.trace = parent.trace;
-    exemplar.span = parent.span;
+  ReadDimensions(brokered ? 0 : parent.place.node, child.place.node);
+  if (brokered) {
+    client = series_.node(parent.place.node).peer;
+    ++stats_.virtual_edges;
   }
-  ReadDimensions(parent.place.node, child.place.node);
   uint64_t between = 0;
   const bool measured = graph_.messaging_latency && parent.kind == kProducer && child.kind == kConsumer &&
                         parent.end_ns != 0 && child.start_ns != 0;
   if (measured) between = child.start_ns > parent.end_ns ? child.start_ns - parent.end_ns : 0;
-  CountEdge(client, server, messaging ? Connection::kMessaging : Connection::kDirect, failed, 0, threshold,
-            child.duration_ns, call ? parent.duration_ns : child.duration_ns, exemplar, child.tenant,
+  CountEdge(client, server, messaging ? Connection::kMessaging : Connection::kDirect, failed,
+            brokered ? kVirtualClient : 0, threshold, child.duration_ns,
+            both ? parent.duration_ns : child.duration_ns, ExemplarOf(parent, child, failed), child.tenant,
             measured ? &between : nullptr);
 }
 
-// A caller whose wait is over (or who names a database).
+// A caller whose wait is over, or who names a database, or a broker that is a node.
 void ServiceGraph::CountVirtual(const Caller& caller) {
   if (!caller.waits) return;
   if (!window_.Alive(caller.ordinal)) {
@@ -397,8 +448,9 @@ void ServiceGraph::CountVirtual(const Caller& caller) {
             caller.tenant, nullptr);
 }
 
-// A server or consumer that nobody called: its caller is a peer that it names, or else some user.
-void ServiceGraph::CountRoot(const Span& span, uint8_t kind) {
+// A server or consumer that nobody called, or that a broker did: its caller is a peer that it names, or else
+// some user.
+void ServiceGraph::CountRoot(const Span& span) {
   const uint32_t server = series_.ServiceOf(span.place.row);
   if (server == 0) {
     ++stats_.unpaired[static_cast<size_t>(Unpaired::kNoService)];
@@ -406,9 +458,8 @@ void ServiceGraph::CountRoot(const Span& span, uint8_t kind) {
   }
   const SeriesTable::Node& node = series_.node(span.place.node);
   const uint32_t client = node.peer != 0 ? node.peer : user_;
-  const Connection connection = kind == kConsumer && node.connection == Connection::kMessaging
-                                    ? Connection::kMessaging
-                                    : Connection::kVirtualNode;
+  const Connection connection =
+      node.connection == Connection::kMessaging ? Connection::kMessaging : Connection::kVirtualNode;
   ++stats_.virtual_edges;
   Exemplar exemplar;
   exemplar.duration_ns = span.duration_ns;
@@ -425,10 +476,12 @@ void ServiceGraph::CountEdge(uint32_t client, uint32_t server, Connection connec
                              uint8_t virtual_side, uint64_t threshold, uint64_t server_ns, uint64_t client_ns,
                              const Exemplar& exemplar, uint32_t tenant, const uint64_t* messaging_ns) {
   ++stats_.edges;
+  const bool server_pays = virtual_side == kVirtualClient;
   // Without its label the side makes no series of its own.
   if (!graph_.virtual_node_label) virtual_side = 0;
   const auto row = [&](RowKind kind) {
-    return series_.EdgeRow(kind, client, server, connection, failed, virtual_side, dimensions_, threshold);
+    return series_.EdgeRow(kind, client, server, connection, failed, virtual_side, server_pays, dimensions_,
+                           threshold);
   };
   // Edges are few and busy: most find their rows by numbers alone.
   const auto what = static_cast<uint32_t>(static_cast<uint32_t>(connection) << 8 |
@@ -440,32 +493,47 @@ void ServiceGraph::CountEdge(uint32_t client, uint32_t server, Connection connec
                    series_.IsEdge(cached.server_row, client, server) &&
                    series_.IsEdge(cached.client_row, client, server);
   if (!hit) {
-    cached = {client, server, what, row(RowKind::kEdgeServer), row(RowKind::kEdgeClient), threshold};
+    cached = {.client = client,
+              .server = server,
+              .what = what,
+              .server_row = row(RowKind::kEdgeServer),
+              .client_row = row(RowKind::kEdgeClient),
+              .threshold = threshold};
     // What has dimensions is not told apart by these numbers.
     if (!dimensions_.empty()) cached.client = cached.server = 0;
   }
-  const SeriesTable::Id server_row = cached.server_row;
-  const SeriesTable::Id client_row = cached.client_row;
-  series_.CountEdge(server_row, server_ns);
-  series_.CountEdge(client_row, client_ns);
-  if (messaging_ns != nullptr) series_.CountEdge(row(RowKind::kEdgeMessaging), *messaging_ns);
-  if (!options_.exemplars || (!series_.Wants(server_row, server_ns, exemplar.failing) &&
-                              !series_.Wants(client_row, client_ns, exemplar.failing))) {
-    return;
+  std::array<Side, 3> sides = {Side{cached.server_row, server_ns}, Side{cached.client_row, client_ns}};
+  if (messaging_ns != nullptr) {
+    if (!series_.IsEdge(cached.messaging_row, client, server))
+      cached.messaging_row = row(RowKind::kEdgeMessaging);
+    sides[2] = {cached.messaging_row, *messaging_ns};
   }
+  for (const Side& side : sides) {
+    if (side.row != SeriesTable::kNone) series_.CountEdge(side.row, side.duration_ns);
+  }
+  OfferTo(sides, exemplar, tenant);
+}
+
+void ServiceGraph::OfferTo(const std::array<Side, 3>& sides, const Exemplar& exemplar, uint32_t tenant) {
+  if (!options_.exemplars) return;
+  const bool wanted = std::any_of(sides.begin(), sides.end(), [&](const Side& side) {
+    return side.row != SeriesTable::kNone && series_.Wants(side.row, side.duration_ns, exemplar.failing);
+  });
+  if (!wanted) return;
   if (offers_.size() >= options_.max_offers) {
     ++stats_.exemplars_refused;
     return;
   }
-  offers_.push_back({server_row, client_row, client_ns, exemplar, tenant, tick_});
+  offers_.push_back({sides, exemplar, tenant, tick_});
 }
 
 void ServiceGraph::Release(const Offer& offer) {
-  if (series_.Alive(offer.server)) series_.Offer(offer.server, offer.exemplar);
-  if (!series_.Alive(offer.client)) return;
-  Exemplar exemplar = offer.exemplar;
-  exemplar.duration_ns = offer.client_ns;
-  series_.Offer(offer.client, exemplar);
+  for (const Side& side : offer.sides) {
+    if (!series_.Alive(side.row)) continue;
+    Exemplar exemplar = offer.exemplar;
+    exemplar.duration_ns = side.duration_ns;
+    series_.Offer(side.row, exemplar);
+  }
 }
 
 size_t ServiceGraph::bytes() const {

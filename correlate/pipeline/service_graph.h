@@ -34,10 +34,12 @@ std::string_view UnpairedName(Unpaired reason);
 // order they came, for as long as the window remembers the first. So one producer with many consumers is many
 // requests, and a server called by a server without client spans is found too. Links to spans of other traces
 // arrive as LinkItems. A caller that names a database is an edge at once; one that names another peer becomes
-// an edge to it if no span has answered within `wait_ticks`. docs/metrics.md, "Service graph", has the rules.
+// an edge to it if no span has answered within `wait_ticks`. With `broker_nodes` producers and consumers of a
+// named messaging system are edges to and from their broker, at once, and none with each other.
+// docs/metrics.md, "Service graph", has the rules.
 //
 // Thread rule: one shard's thread. Time rule: Advance(), from Tick records.
-// Bounds: `max_waiting` children (80 bytes each) and `max_callers` callers (40 bytes each); beyond either the
+// Bounds: `max_waiting` children (88 bytes each) and `max_callers` callers (72 bytes each); beyond either the
 // oldest give way, counted. Links: as many remembered as children. Lifetime: window and table outlive it.
 class ServiceGraph {
  public:
@@ -110,6 +112,7 @@ class ServiceGraph {
     uint32_t tenant = 0;
     uint8_t kind = 0;
     bool link = false;
+    bool brokered = false;  // its edge is that from its broker: only the time since its producer is missing
     bool done = false;
   };
 
@@ -137,10 +140,15 @@ class ServiceGraph {
     uint8_t kind = 0;
   };
 
+  // What one row of an edge counted.
+  struct Side {
+    SeriesTable::Id row = SeriesTable::kNone;
+    uint64_t duration_ns = 0;
+  };
+
+  // An exemplar for the histograms of an edge, with the duration that each of them has of it.
   struct Offer {
-    SeriesTable::Id server = 0;
-    SeriesTable::Id client = 0;
-    uint64_t client_ns = 0;
+    std::array<Side, 3> sides;
     Exemplar exemplar;
     uint32_t tenant = 0;
     uint32_t tick = 0;
@@ -152,6 +160,7 @@ class ServiceGraph {
     uint32_t what = 0;  // connection, virtual side, outcome
     SeriesTable::Id server_row = SeriesTable::kNone;
     SeriesTable::Id client_row = SeriesTable::kNone;
+    SeriesTable::Id messaging_row = SeriesTable::kNone;  // asked for only where time is measured
     uint64_t threshold = 0;
   };
 
@@ -177,11 +186,15 @@ class ServiceGraph {
   void TakeChildren(const Parent& parent, uint64_t key);
   void PairWithRecord(Ordinal ordinal, const TraceId& trace, const Waiting& child);
   void Pair(const Parent& parent, const Waiting& child);
+  void MeasureMessage(const Parent& parent, const Waiting& child);
+  bool ThroughBroker(uint8_t kind, uint32_t node) const;
   void CountVirtual(const Caller& caller);
-  void CountRoot(const Span& span, uint8_t kind);
+  void CountRoot(const Span& span);
   void CountEdge(uint32_t client, uint32_t server, Connection connection, bool failed, uint8_t virtual_side,
                  uint64_t threshold, uint64_t server_ns, uint64_t client_ns, const Exemplar& exemplar,
                  uint32_t tenant, const uint64_t* messaging_ns);
+  static Exemplar ExemplarOf(const Parent& parent, const Waiting& child, bool failed);
+  void OfferTo(const std::array<Side, 3>& sides, const Exemplar& exemplar, uint32_t tenant);
   const Caller* CallerOf(Ordinal ordinal) const;
   void Release(const Offer& offer);
   void ReadDimensions(uint32_t client_node, uint32_t server_node);

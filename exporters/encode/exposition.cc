@@ -340,13 +340,15 @@ bool PageWriter::ExemplarLabels(const ExemplarView& exemplar, std::vector<Label>
     out->push_back({name, value});
     runes += Runes(name) + Runes(value);
   };
-  if (exemplar.trace.valid()) {
+  const ExemplarNames& names = exemplar.names;
+  if (exemplar.trace.valid() && Runes(names.trace_id) + 32 <= kExemplarRunes && IsLabelName(names.trace_id)) {
     WriteHex(exemplar.trace, ids_.data());
-    add("trace_id", {ids_.data(), 32});
+    add(names.trace_id, {ids_.data(), 32});
   }
-  if (exemplar.span != 0) {
+  if (exemplar.span != 0 && runes + Runes(names.span_id) + 16 <= kExemplarRunes &&
+      IsLabelName(names.span_id) && (out->empty() || names.span_id != names.trace_id)) {
     WriteHex(exemplar.span, ids_.data() + 32);
-    add("span_id", {ids_.data() + 32, 16});
+    add(names.span_id, {ids_.data() + 32, 16});
   }
   for (const Label& label : exemplar.extra) {
     if (label.value.empty() || !IsLabelName(label.name) || !IsUtf8(label.value)) continue;

@@ -107,9 +107,9 @@ class PageWriter : public ExpositionWriter {
   const Current& family() const { return family_; }
   std::span<const Label> labels() const { return labels_; }
 
-  // The labels an exemplar may carry: trace_id and span_id first, then extra ones as long as names and values
-  // together stay within 128 characters. False if it may not be written at all. The views live until the next
-  // call.
+  // The labels an exemplar may carry: the IDs first, under ExemplarView::names, then extra ones, each as long
+  // as names and values together stay within 128 characters. False if it may not be written at all. The views
+  // live until the next call.
   bool ExemplarLabels(const ExemplarView& exemplar, std::vector<Label>* out);
 
   // Counts an exemplar that the format has no place for.

@@ -229,7 +229,9 @@ class Writer final : public OtlpMetricsWriter {
 
   void Exemplar(uint32_t field, const ExemplarView& exemplar) {
     // What ExemplarLabels() lets pass, without the IDs, which have fields of their own.
-    if (!ExemplarLabels(exemplar, &exemplar_labels_)) return;
+    ExemplarView plain = exemplar;
+    plain.names = {};
+    if (!ExemplarLabels(plain, &exemplar_labels_)) return;
     more_.clear();
     wire::Writer w(&more_);
     if (exemplar.time_ns != 0) w.Fixed64(kExemplarTime, exemplar.time_ns);

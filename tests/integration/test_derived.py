@@ -133,6 +133,20 @@ CONFIGURATIONS = {
             "database_attributes": ["db.system.name"],
         }
     },
+    "broker_nodes": {
+        "graph": {
+            "broker_nodes": True,
+            "virtual_node_label": True,
+            "messaging_latency": True,
+            "connection_info": True,
+            "dimensions": ["service.instance.id", "host.name"],
+        }
+    },
+    "broker_nodes_otel": {
+        "dialect": "otel",
+        "errors": ["status", "http_5xx", "http_4xx", "grpc"],
+        "graph": {"broker_nodes": True},
+    },
     "include": {
         "include": [
             {"kind": "server", "service": "^(shop|timed)$"},
@@ -397,8 +411,8 @@ def test_equals_oracle(name):
 # came before comes again with them.
 # Guarantees: a virtual edge is not taken back or doubled, a client that was answered in time gets its later answers too,
 # a client that comes after its server is matched, self time is not counted for what was incomplete, repeats change nothing.
-@pytest.mark.parametrize("dialect", ["tempo", "otel"])
-def test_late(dialect):
+@pytest.mark.parametrize("dialect, brokers", [("tempo", False), ("otel", False), ("tempo", True)])
+def test_late(dialect, brokers):
     needs("late")
     early, tardy = corpus.late(SEED, time.time_ns())
     corpus.measure(early + tardy)
@@ -409,7 +423,8 @@ def test_late(dialect):
         time.sleep(run.config.settle + seconds(run.config.graph["wait"]) + 1.5)  # That nothing happens has no sign.
         check_both(run, expected)
 
-    with_replicas({"dialect": dialect, "graph": {"virtual_node_label": True}}, [early, tardy], check)
+    graph = {"virtual_node_label": True, "broker_nodes": brokers, "messaging_latency": brokers}
+    with_replicas({"dialect": dialect, "graph": graph}, [early, tardy], check)
 
 
 def read_totals(samples, name, by):

@@ -7,8 +7,11 @@ import time
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
 
+import prometheus_pages as pages
+import pytest
 from braid import Braid, check_account, eventually, samples
-from traffic import CLIENT, log, logs_request, post, rng, span, spans_request, trace_id
+from remote_write_receiver import RemoteWriteReceiver
+from traffic import CLIENT, ERROR, SERVER, log, logs_request, post, rng, span, spans_request, trace_id
 
 OPERATIONS = 1000
 # One for each of ten buckets of the tempo dialect (2 ms and powers of two from there).
@@ -138,3 +141,95 @@ def test_every_exemplar_resolves():
         assert value(page, "braid_votes_early_total", result="met") == value(page, "braid_votes_total", result="early")
         assert value(page, "braid_votes_early_waiting") == 0
         check_account(braid.status())
+
+
+PRODUCER, CONSUMER = 4, 5
+
+
+def messages_and_calls(braid):
+    """Calls of 30 ms, one of 20 ms that fails, one of 5 s that does not; a message that takes 40 ms. {what: trace}."""
+    traces = {}
+    for what, milliseconds, status in (("usual", 30, 0), ("failing", 20, ERROR), ("slow", 5000, 0)):
+        trace = traces[what] = trace_id()
+        call = span(trace, "call", milliseconds=milliseconds + 1, kind=CLIENT)
+        answer = span(trace, "answer", call.span_id, SERVER, milliseconds, status)
+        assert post(braid.http, spans_request("front", [call]))[0] == 200
+        assert post(braid.http, spans_request("back", [answer]))[0] == 200
+    trace = traces["message"] = trace_id()
+    sent = span(trace, "send", milliseconds=2, kind=PRODUCER)
+    taken = span(trace, "take", sent.span_id, CONSUMER, 1, start=sent.end_time_unix_nano + 40_000_000)
+    assert post(braid.http, spans_request("front", [sent]))[0] == 200
+    assert post(braid.http, spans_request("back", [taken]))[0] == 200
+    return {what: trace.hex() for what, trace in traces.items()}
+
+
+# Scenario: calls, a failing one and a slow one among them, and a message, under each set of names for exemplars' labels;
+# an application's own metric with an exemplar; pages in all formats, and remote write of both versions.
+# Guarantees: derived exemplars have the configured labels everywhere, without a name for the span's ID only the
+# trace's; ingested ones keep trace_id and span_id. Counters point to the failing call first, failures to it alone, the
+# histogram of messages to the message, with its time; every exemplar of a native histogram lies in a bucket of its own.
+@pytest.mark.parametrize("names, version, histograms",
+                         [({}, "2.0", "both"), ({"trace_id": "traceID", "span_id": ""}, "2.0", "both"),
+                          ({"trace_id": "traceID", "span_id": "spanID"}, "1.0", "native")])
+def test_labels_and_order(start_braid, names, version, histograms):
+    trace_name, span_name = names.get("trace_id", "trace_id"), names.get("span_id", "span_id")
+    wanted = {trace_name, span_name} - {""}
+    with RemoteWriteReceiver(knows=version) as receiver:
+        braid = start_braid({
+            "correlate": {"settle": "100ms"},
+            "metrics": {"exemplar_labels": names, "histograms": histograms, "graph": {"messaging_latency": True}},
+            "sinks": {"prom": {"type": "prometheus_remote_write", "endpoint": receiver.endpoint, "interval": "200ms"}}})
+        traces = messages_and_calls(braid)
+        assert post(braid.http, metric_with_exemplars([bytes.fromhex(traces["usual"])]))[0] == 200
+
+        failed = "traces_service_graph_request_failed_total"
+        between = "traces_service_graph_request_messaging_system_seconds"
+
+        def by_name(page):
+            found = {}
+            for (name, labels), exemplars in page.exemplars.items():
+                found.setdefault(name, []).extend((dict(labels), *one) for one in exemplars)
+            return found
+
+        def all_shown():
+            shown = pages.read(braid, "protobuf").exemplars
+            return set(traces.values()) <= {own[trace_name] for found in shown.values() for own, _ in found}
+
+        eventually(all_shown)
+        for form in ("openmetrics", "protobuf"):
+            page = pages.read(braid, form, "derived,ingested")
+            found = by_name(page)
+            for name, exemplars in found.items():
+                for _, labels, _ in exemplars:
+                    assert set(labels) == ({"trace_id", "span_id"} if name == "paid_orders_total" else wanted), (name, labels)
+            assert found["paid_orders_total"]
+            (only,) = found[failed]
+            assert only[1][trace_name] == traces["failing"] and only[2] == 1
+            for labels, own, value_of in found["traces_service_graph_request_total"]:
+                assert own[trace_name] == traces["message" if "connection_type" in labels else "failing"], labels
+            (answers,) = [own for labels, own, _ in found["traces_spanmetrics_calls_total"]
+                          if labels["span_name"] == "answer" and labels["status_code"] == "STATUS_CODE_UNSET"]
+            assert answers[trace_name] == traces["slow"]
+            if form == "openmetrics" or histograms == "both":
+                (message,) = found[between + "_bucket"]
+            else:
+                (message,) = found[between]
+                answered = [own[trace_name] for labels, own, _ in found["traces_spanmetrics_latency"]
+                            if labels["span_name"] == "answer"]
+                assert sorted(answered) == sorted(traces[what] for what in ("usual", "failing", "slow"))
+            assert message[1][trace_name] == traces["message"] and abs(message[2] - 0.04) < 1e-9
+
+        def pushed():
+            found = {}
+            for series in receiver.all():
+                labels = series.labels
+                for own, _, _ in series.exemplars:
+                    found.setdefault(labels["__name__"], []).append(dict(own))
+            return found
+
+        eventually(lambda: {failed, "paid_orders_total"} <= pushed().keys())
+        for name, exemplars in pushed().items():
+            for own in exemplars:
+                assert own.keys() == ({"trace_id", "span_id"} if name == "paid_orders_total" else wanted), (name, own)
+        assert {own[trace_name] for own in pushed()[failed]} == {traces["failing"]}
+        assert not receiver.faults

@@ -53,7 +53,7 @@ def test_cardinality(dialect, service):
 # Guarantees: an edge is its client's, but the server's where only an attribute names the client; resources are in the
 # sum and nobody's.
 def test_cardinality_of_the_graph():
-    metrics = {"target_info": True, "self_time": False, "graph": {"wait": "100ms", "virtual_node_label": True}}
+    metrics = {"target_info": True, "self_time": False, "graph": {"wait": "100ms"}}
     with Braid({"threads": {"cores": 1}, "metrics": metrics}) as braid:
         trace = trace_id()
         root = span(trace, "serves")

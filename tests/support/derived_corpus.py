@@ -518,6 +518,11 @@ def graph(seed, now):
         m.span("broken off", "produces", kind=PRODUCER, attributes=attributes)
         m.span("broken off", "consumes", kind=CONSUMER, attributes=attributes)
     m.span("broken off", "produces", kind=PRODUCER, attributes=[kafka, topic, ("peer.service", "named broker")])
+    # A broker has one name on both sides, whatever names it.
+    address = ("server.address", "kafka-1")
+    for attributes in ([kafka, address], [kafka, topic, address], [kafka, topic, address, ("peer.service", "named broker")]):
+        for kind in (PRODUCER, CONSUMER, SERVER, CLIENT):
+            m.span("broken off", "either side", kind=kind, ns=m.random.randrange(SECOND), attributes=attributes)
     m.span(nobody, "calls out", kind=CLIENT, attributes=[("peer.service", "bank")])
     m.span(nobody, "serves", kind=SERVER)
     m.span(
@@ -533,6 +538,28 @@ def graph(seed, now):
     m.span("receiver", "receives before it is sent", early, CONSUMER, start=early.end - 5 * SECOND)
     m.span("receiver", "served", m.span("sender", "send", kind=PRODUCER), SERVER)
     m.span("receiver", "consumed", m.span("sender", "call", kind=CLIENT), CONSUMER)
+
+    # Messages through brokers that both sides name, that one of them names, and what else is under them.
+    for mine, theirs in (([kafka, topic], [kafka, topic]), ([kafka, topic], []), ([], [kafka, address]),
+                         ([kafka, address], [kafka, topic])):
+        sent = m.span("brokered sender", "send", kind=PRODUCER, ns=4 * MS, attributes=mine,
+                      status=m.random.choice([UNSET, ERROR]))
+        for delay in (30 * MS, -SECOND):
+            taken = m.span("brokered receiver", "receive", sent, CONSUMER, 7 * MS, sent.end + delay, attributes=theirs,
+                           status=m.random.choice([UNSET, ERROR]))
+        m.span("brokered receiver", "by a link", None, CONSUMER, 9 * MS, sent.end + SECOND, attributes=theirs,
+               links=[Link(*sent.key)], tracestate="ot=th:8")
+        m.span("brokered server", "serves", sent, SERVER, 5 * MS)
+        m.span("brokered server", "serves the consumer", taken, SERVER, 6 * MS)
+        m.span("brokered sender", "goes on", taken, PRODUCER, attributes=mine)
+        m.span("brokered bridge", "forwards", sent, PRODUCER, attributes=mine)
+        m.span("brokered sender", "within", sent, INTERNAL, flags=REMOTE_KNOWN)
+        for peer in ([], [("peer.service", "front of the broker")]):
+            asked = m.span("brokered client", "asks", kind=CLIENT, attributes=peer)
+            m.span("brokered receiver", "asked", asked, CONSUMER, 3 * MS, attributes=theirs)
+        m.span(nobody, "receive", sent, CONSUMER, attributes=theirs)
+        m.span("brokered receiver", "from nobody", m.span(nobody, "send", kind=PRODUCER, attributes=mine), CONSUMER,
+               attributes=theirs)
 
     # Links: to one, to several, to the parent too, to the same twice, to what is no producer, to nothing.
     a, b = (m.span("link sender", "send", kind=PRODUCER, ns=n * MS, attributes=[kafka]) for n in (1, 2))

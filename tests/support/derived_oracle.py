@@ -202,7 +202,7 @@ DEFAULTS = {
     "events": False, "exceptions": False, "exception_message": False, "exclude_labels": [], "sampling": {}, "self_time": True, "errors": ["status"], "names": "raw",
     "graph": {
         "enabled": True, "wait": "10s", "dimensions": [], "virtual_node_label": False, "messaging_latency": False,
-        "connection_info": False,
+        "connection_info": False, "broker_nodes": False,
         "peer_attributes": ["peer.service", "service.peer.name", "db.name", "db.system", "db.system.name",
                             "server.address"],
         "database_attributes": ["db.namespace", "db.name", "db.system", "db.system.name"],
@@ -626,6 +626,7 @@ class Edge:
     server_span: Span = None
     messaging_ns: int = None
     virtual: str = ""
+    only_time: bool = False  # a message's time alone, to be shown on this edge; it counts as no request
 
 
 def _is_remote(span):
@@ -645,12 +646,21 @@ def _database(span, graph):
     return first(("peer.service", "service.peer.name", "server.address"), *places) or peer or marker
 
 
-def _callee(span, graph):
-    """(name, connection_type) of whom a client or producer calls, from its own attributes; None if they do not say."""
-    named = first(graph["peer_attributes"], span.attributes)
-    if span.kind == PRODUCER and find("messaging.system", span.attributes):
-        return named or first(("messaging.destination.name", "messaging.system"), span.attributes), "messaging_system"
-    return (named, "virtual_node") if named else None
+def _peer(span, graph):
+    """(name, connection_type) of who is at the other end, from the span's own attributes; None if they do not say."""
+    messages = span.kind != CLIENT and find("messaging.system", span.attributes)
+    naming = graph["peer_attributes"]
+    if messages:
+        naming = naming + ["messaging.destination.name", "messaging.system"]
+    elif span.kind in (SERVER, CONSUMER):
+        naming = [key for key in naming if key != "server.address"]  # Its own address.
+    named = first(naming, span.attributes)
+    return (named, "messaging_system" if messages else "virtual_node") if named else None
+
+
+def _through(span, graph, kind):
+    """Whether the span is of that kind, PRODUCER or CONSUMER, and the end of a broker that is a node of the graph."""
+    return bool(graph["broker_nodes"] and span.kind == kind and find("messaging.system", span.attributes))
 
 
 def _pair(child, parent):
@@ -687,12 +697,15 @@ def edges(spans, config):
                   if child.service and parent.service and not _database(parent, graph)]
 
     # Rule 5: whom nobody answered in time. Reading: a linked child is an answer too.
-    in_time = {parent.key for child, parent, _ in pairs if child.arrival <= parent.arrival + wait}
+    in_time = {parent.key for child, parent, _ in pairs
+               if child.arrival <= parent.arrival + wait and not _through(child, graph, CONSUMER)}
     given_up = set()
     for span in spans:
         if span.kind not in (CLIENT, PRODUCER) or not span.service or _database(span, graph) or span.key in in_time:
             continue
-        if callee := _callee(span, graph):
+        if _through(span, graph, PRODUCER):
+            continue
+        if callee := _peer(span, graph):
             given_up.add(span.key)
             found.append(Edge(span.service, callee[0], callee[1], failed[span.key], weight(span, config), span.duration,
                               span.duration, client_span=span, virtual="server"))
@@ -702,12 +715,24 @@ def edges(spans, config):
         if parent.key in given_up:
             continue
         messaging = {child.kind, parent.kind} & {PRODUCER, CONSUMER}
+        both = max(weight(child, config), weight(parent, config))
+        under_way = max(0, child.start - parent.end) if (parent.kind, child.kind) == (PRODUCER, CONSUMER) else None
+        # Rule 7: of a consumer of a broker the time of the message is left to be told, on the edge that it has anyway;
+        # what else is under a producer of a broker is called by that broker.
+        if received := _through(child, graph, CONSUMER):
+            if under_way is not None:
+                found.append(Edge(_peer(child, graph)[0], child.service, "messaging_system", failed[child.key], both,
+                                  child.duration, child.duration, server_span=child, messaging_ns=under_way,
+                                  virtual="client", only_time=True))
+        elif _through(parent, graph, PRODUCER):
+            found.append(Edge(_peer(parent, graph)[0], child.service, "messaging_system", failed[child.key], both,
+                              child.duration, child.duration, server_span=child, messaging_ns=under_way, virtual="client"))
+        if received or _through(parent, graph, PRODUCER):
+            continue
         found.append(Edge(
             parent.service, child.service, "messaging_system" if messaging else "",
-            failed[child.key] or (rule != 2 and failed[parent.key]),
-            max(weight(child, config), weight(parent, config)),
-            child.duration if rule == 2 else parent.duration, child.duration, parent, child,
-            messaging_ns=max(0, child.start - parent.end) if (parent.kind, child.kind) == (PRODUCER, CONSUMER) else None))
+            failed[child.key] or (rule != 2 and failed[parent.key]), both,
+            child.duration if rule == 2 else parent.duration, child.duration, parent, child, messaging_ns=under_way))
 
     for span in spans:
         if not span.service:
@@ -715,15 +740,12 @@ def edges(spans, config):
         if name := _database(span, graph):  # Rule 4.
             found.append(Edge(span.service, name, "database", failed[span.key], weight(span, config), span.duration,
                               span.duration, client_span=span))
-        if not span.parent and (span.kind == SERVER or (span.kind == CONSUMER and not span.links)):  # Rule 6.
-            # Reading: a consumer of a named system is called by that system, whatever its peer attributes.
-            if span.kind == CONSUMER and find("messaging.system", span.attributes):
-                caller = first(("messaging.destination.name", "messaging.system"), span.attributes)
-                kind = "messaging_system"
-            else:
-                # Reading: server.address on a server's span is its own address and does not name its caller.
-                naming = [key for key in graph["peer_attributes"] if key != "server.address"]
-                caller, kind = first(naming, span.attributes) or "user", "virtual_node"
+        if _through(span, graph, PRODUCER):  # Rule 7.
+            found.append(Edge(span.service, _peer(span, graph)[0], "messaging_system", failed[span.key],
+                              weight(span, config), span.duration, span.duration, client_span=span, virtual="server"))
+        alone = not span.parent and (span.kind == SERVER or (span.kind == CONSUMER and not span.links))
+        if alone or _through(span, graph, CONSUMER):  # Rules 6 and 7.
+            caller, kind = _peer(span, graph) or ("user", "virtual_node")
             found.append(Edge(caller, span.service, kind, failed[span.key], weight(span, config), span.duration,
                               span.duration, server_span=span, virtual="client"))
     return found
@@ -746,6 +768,10 @@ def _graph(spans, config, output):
         def observe(name, ns):
             output.observe(prefix + name, labels, dialect.graph_bounds, 10**9, ns, edge.weight)
 
+        if edge.only_time:
+            if graph["messaging_latency"]:
+                observe("request_messaging_system_seconds", edge.messaging_ns)
+            continue
         output.count(prefix + "request_total", labels, edge.weight)
         output.count(prefix + "request_failed_total", labels, edge.weight if edge.failed else 0)
         observe("request_server_seconds", edge.server_ns)

@@ -7,6 +7,8 @@ made here from the field numbers of prometheus/client_model's metrics.proto. All
     page.samples    {(sample name, frozenset of (label, value)): number}; `le` is a double
     page.types      {family: "counter", "gauge", "histogram", ...}
     page.natives    {(family, labels): Native}; of protobuf only
+    page.exemplars  {(sample name, labels): [(labels of the exemplar as a dict, value)]}; of a native histogram under the
+                    family's own name
 """
 
 import math
@@ -41,12 +43,20 @@ class Page:
     samples: dict = field(default_factory=dict)
     types: dict = field(default_factory=dict)
     natives: dict = field(default_factory=dict)
+    exemplars: dict = field(default_factory=dict)
 
     def add(self, name, labels, value):
         key = name, frozenset((k, float(v) if k == "le" else v) for k, v in labels.items())
         assert key not in self.samples, f"twice on the page: {key}"
         assert all(v != "" for v in labels.values()), f"an empty label: {key}"
         self.samples[key] = value
+
+    def add_exemplar(self, name, labels, own, value):
+        key = name, frozenset((k, float(v) if k == "le" else v) for k, v in labels.items())
+        self.exemplars.setdefault(key, []).append((own, value))
+
+    def add_exemplar_message(self, name, labels, message):
+        self.add_exemplar(name, labels, {label.name: label.value for label in message.label}, message.value)
 
 
 def _from_families(families):
@@ -56,6 +66,8 @@ def _from_families(families):
         for sample in family.samples:
             if not sample.name.endswith("_created"):
                 page.add(sample.name, sample.labels, sample.value)
+            if exemplar := getattr(sample, "exemplar", None):
+                page.add_exemplar(sample.name, sample.labels, exemplar.labels, exemplar.value)
     return page
 
 
@@ -166,12 +178,16 @@ def _add_histogram(page, name, labels, histogram):
         key = name, frozenset(labels.items())
         assert key not in page.natives, f"twice on the page: {key}"
         page.natives[key] = made
+        for exemplar in histogram.exemplars:
+            page.add_exemplar_message(name, labels, exemplar)
     if histogram.bucket or not native:
         page.add(name + "_count", labels, count)
         page.add(name + "_sum", labels, histogram.sum)
         for bucket in histogram.bucket:
             page.add(name + "_bucket", dict(labels, le=bucket.bound),
                      bucket.count_float if bucket.HasField("count_float") else bucket.count)
+            if bucket.HasField("exemplar"):
+                page.add_exemplar_message(name + "_bucket", dict(labels, le=bucket.bound), bucket.exemplar)
         if histogram.bucket and histogram.bucket[-1].bound != float("inf"):
             page.add(name + "_bucket", dict(labels, le=float("inf")), count)  # May be left out in this format.
 
@@ -197,6 +213,8 @@ def read_protobuf(body):
             else:
                 (value,) = [getattr(metric, kind).value for kind in ("counter", "gauge", "untyped") if metric.HasField(kind)]
                 page.add(family.name, labels, value)
+                if metric.counter.HasField("exemplar"):
+                    page.add_exemplar_message(family.name, labels, metric.counter.exemplar)
     return page
 
 

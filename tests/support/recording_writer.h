@@ -17,6 +17,7 @@ class RecordingWriter : public ExpositionWriter {
     TraceId trace;
     uint64_t span = 0;
     std::map<std::string, std::string> extra;
+    std::string trace_label, span_label;
   };
   struct Point {
     MetricType type = MetricType::kUnknown;
@@ -91,7 +92,8 @@ class RecordingWriter : public ExpositionWriter {
 
  private:
   static KeptExemplar Keep(const ExemplarView& e) {
-    KeptExemplar kept{e.value, e.time_ns, e.trace, e.span, {}};
+    KeptExemplar kept{
+        e.value, e.time_ns, e.trace, e.span, {}, std::string(e.names.trace_id), std::string(e.names.span_id)};
     for (const Label& label : e.extra) kept.extra.emplace(label.name, label.value);
     return kept;
   }

@@ -51,6 +51,21 @@ inline constexpr Broken kBroken[] = {
      "    derived_metrics:\n"
      "      enabled: true\n"sv,
      "f:7:16: sinks.a.derived_metrics.enabled: derived metrics are metrics, which are not among the sink's signals\n"},
+    {"ExemplarLabelsOfOneName",
+     "metrics:\n"
+     "  exemplar_labels: {trace_id: id, span_id: id}\n"sv,
+     "f:2:44: metrics.exemplar_labels.span_id: is the name of both IDs; give them different ones, or leave the span's out (\"\")\n"},
+    {"ExemplarLabelThatPrometheusOwns",
+     "metrics:\n"
+     "  exemplar_labels: {trace_id: __trace}\n"sv,
+     "f:2:31: metrics.exemplar_labels.trace_id: names that begin with __ are Prometheus' own\n"},
+    {"ExemplarLabelsThatAreNone",
+     "metrics:\n"
+     "  exemplar_labels:\n"
+     "    trace_id: ''\n"
+     "    span_id: span.id\n"sv,
+     "f:3:15: metrics.exemplar_labels.trace_id: expected a label name of letters, digits and _, got ''\n"
+     "f:4:14: metrics.exemplar_labels.span_id: expected a label name of letters, digits and _, or nothing, got 'span.id'\n"},
     {"ExternalLabelThatPrometheusOwns",
      "sinks:\n"
      "  a:\n"

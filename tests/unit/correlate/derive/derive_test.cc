@@ -321,8 +321,8 @@ TEST(CardinalityTest, ListsTheLabelsOfEverySeries) {
     label_block::Append(&zones, "z" + std::to_string(i));
     label_block::Append(&zones, "same");
     const uint32_t shop = table.InternName("shop"), bank = table.InternName("bank");
-    table.CountEdge(table.EdgeRow(RowKind::kEdgeServer, shop, bank, Connection::kDirect, false, 0, zones, 0),
-                    kMs);
+    table.CountEdge(
+        table.EdgeRow(RowKind::kEdgeServer, shop, bank, Connection::kDirect, false, 0, false, zones, 0), kMs);
   }
   derived.Pass(20);
   std::map<std::string, uint64_t> labels;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "correlate/derive/native_histogram.h"
 #include "correlate/derive/series_owner.h"
 #include "correlate/derive/series_table.h"
 #include "tests/support/recording_writer.h"
@@ -315,9 +316,9 @@ TEST(SeriesOwnerTest, InventedCallersAreChargedToWhomTheyCall) {
     const uint32_t victim = table.InternName("victim");
     for (int i = 0; i < 6000; ++i) {
       const uint32_t caller = table.InternName("caller" + std::to_string(i));
-      table.CountEdge(
-          table.EdgeRow(RowKind::kEdgeServer, caller, victim, Connection::kVirtualNode, false, 1, {}, 0),
-          kMs);
+      table.CountEdge(table.EdgeRow(RowKind::kEdgeServer, caller, victim, Connection::kVirtualNode, false, 0,
+                                    true, {}, 0),
+                      kMs);
       table.ReleaseName(caller);
     }
     for (int service = 0; service < 30; ++service) {
@@ -367,7 +368,7 @@ TEST(SeriesTableTest, LongNamesAreCutAtACharacter) {
 
 // Scenario: exemplars of one bucket in every relation to each other.
 // Guarantees: a failing trace beats a healthy one, then the slower span wins; after 15 s anything new does;
-// other buckets are unaffected.
+// other buckets are unaffected. Of all buckets' the counter has the one that wins by the same order.
 TEST(SeriesTableTest, KeepsTheMostTellingExemplar) {
   SeriesOwner owner({.shards = 1}, kDefaults);
   SeriesTable table({}, kDefaults, 1);
@@ -387,14 +388,21 @@ TEST(SeriesTableTest, KeepsTheMostTellingExemplar) {
     return spans;
   };
   using Spans = std::map<size_t, uint64_t>;
+  const auto counted = [&] {
+    return Page(owner).points.at("traces_spanmetrics_calls" + key).exemplars.at(0).span;
+  };
   table.SetNow(10);
   offer(5, 1, false);
   offer(7, 2, false);
   offer(6, 3, false);
   EXPECT_EQ(hand_over(20), (Spans{{2, 2}}));
-  offer(5, 4, true);
+  EXPECT_EQ(counted(), 2u);
   offer(100, 5, false);
+  EXPECT_EQ(hand_over(30), (Spans{{2, 2}, {6, 5}}));
+  EXPECT_EQ(counted(), 5u) << "the slower";
+  offer(5, 4, true);
   EXPECT_EQ(hand_over(40), (Spans{{2, 4}, {6, 5}}));
+  EXPECT_EQ(counted(), 4u) << "the failing";
   table.SetNow(41);
   offer(8, 6, false);  // slower, but healthy
   EXPECT_EQ(hand_over(60), (Spans{{2, 4}, {6, 5}}));
@@ -404,6 +412,144 @@ TEST(SeriesTableTest, KeepsTheMostTellingExemplar) {
   const RecordingWriter page = Page(owner);
   EXPECT_EQ(page.points.at("traces_spanmetrics_calls" + key).exemplars.at(0).span, 7u);
   EXPECT_EQ(page.points.at("traces_spanmetrics_latency" + key).exemplars.at(6).value, 0.1);
+}
+
+// What the page shows of one series in native histograms: the span of each exemplar by its bucket.
+std::map<int32_t, uint64_t> NativeExemplars(const SeriesOwner& owner, const std::string& key,
+                                            int32_t* schema) {
+  const RecordingWriter page = Page(owner);
+  const auto& point = page.points.at(key);
+  *schema = point.schema;
+  std::map<int32_t, uint64_t> spans;
+  uint64_t last = 0;
+  for (const auto& exemplar : point.native_exemplars) {
+    EXPECT_LE(last, exemplar.time_ns);
+    last = exemplar.time_ns;
+    const int32_t bucket = exemplar.value == 0 ? -10'000 : NativeIndex(exemplar.value, point.schema);
+    EXPECT_TRUE(spans.emplace(bucket, exemplar.span).second) << "two of bucket " << bucket;
+  }
+  return spans;
+}
+
+// Scenario: native histograms alone; spans of every eighth of an octave within four octaves, then a few of
+// one bucket, and one of no duration. Guarantees: every bucket that something is in has an exemplar, by the
+// same order as classic buckets; screening wants what would be taken, and nothing else of a bucket that has
+// better.
+TEST(SeriesTableTest, NativeBucketsHaveExemplars) {
+  for (const auto dialect : {DeriveOptions::Dialect::kTempo, DeriveOptions::Dialect::kOtel}) {
+    DeriveOptions derive;
+    derive.histograms = DeriveOptions::Histograms::kNative;
+    derive.dialect = dialect;
+    const bool tempo = derive.tempo();
+    const double unit = tempo ? 1e9 : 1e6;
+    const std::string key = tempo ? "traces_spanmetrics_latency{service=s,span_kind=SPAN_KIND_SERVER,span_"
+                                    "name=op,status_code=STATUS_"
+                                    "CODE_UNSET}"
+                                  : "traces_span_metrics_duration_milliseconds{service_name=s,span_kind=SPAN_"
+                                    "KIND_SERVER,span_name=op,"
+                                    "status_code=STATUS_CODE_UNSET}";
+    SeriesOwner owner({.shards = 1}, derive);
+    SeriesTable table({}, derive, 1);
+    const int32_t first = tempo ? -40 : 40;
+    const auto duration = [&](int32_t bucket, double within) {
+      return static_cast<uint64_t>(std::exp2((bucket - 1 + within) / 8) * unit);
+    };
+    SeriesTable::Id id = 0;
+    const auto offer = [&](uint64_t ns, uint64_t span, bool failing = false) {
+      id = Count(table, {"s", "op", 2, 0, ns});
+      EXPECT_TRUE(table.Wants(id, ns, failing));
+      table.Offer(id, {ns, 1000 + span, {1, span}, span, failing});
+    };
+    table.SetNow(10);
+    std::map<int32_t, uint64_t> expected;
+    for (int32_t i = 0; i < 31; ++i) {
+      offer(duration(first + i, 0.5), 100 + static_cast<uint64_t>(i));
+      expected[first + i] = 100 + static_cast<uint64_t>(i);
+    }
+    offer(0, 1);
+    expected[-10'000] = 1;
+    EXPECT_FALSE(table.Wants(id, duration(first + 3, 0.4), false));
+    offer(duration(first + 3, 0.6), 7);
+    offer(duration(first + 5, 0.1), 8, true);
+    expected[first + 3] = 7;
+    expected[first + 5] = 8;
+    owner.Merge(table.TakeDelta(20), 0);
+    int32_t schema = 0;
+    EXPECT_EQ(NativeExemplars(owner, key, &schema), expected);
+    EXPECT_EQ(schema, 3);
+    EXPECT_FALSE(table.Wants(id, duration(first + 5, 0.9), false));
+    EXPECT_TRUE(table.Wants(id, duration(first + 5, 0.9), true));
+    // Buckets that share a bar: each stays wanted.
+    EXPECT_TRUE(table.Wants(id, duration(first + 5 - 63, 0.5), false));
+    table.Offer(id, {duration(first + 5 - 63, 0.5), 5000, {1, 9}, 9, false});
+    EXPECT_TRUE(table.Wants(id, duration(first + 5, 0.1), false));
+  }
+}
+
+// Scenario: native histograms alone; one bucket has a single slow span, hundreds of others are busy all the
+// time, over shards and hand-overs. Guarantees: a series has no more than its bound, the classic range of the
+// slow one keeps it, and the latest are there; where the resolution has halved no bucket has two.
+TEST(SeriesTableTest, NativeExemplarsAreBounded) {
+  DeriveOptions derive;
+  derive.histograms = DeriveOptions::Histograms::kNative;
+  const std::string key =
+      "traces_spanmetrics_latency{service=s,span_kind=SPAN_KIND_SERVER,span_name=op,status_code=STATUS_CODE_"
+      "UNSET}";
+  SeriesOwner owner({.shards = 2}, derive);
+  SeriesTable one({}, derive, 1), other({}, derive, 1);
+  uint64_t span = 0;
+  const auto offer = [&](SeriesTable& table, double seconds) {
+    const auto ns = static_cast<uint64_t>(seconds * 1e9);
+    const SeriesTable::Id id = Count(table, {"s", "op", 2, 0, ns});
+    ++span;
+    table.Offer(id, {ns, 1000 + span, {1, span}, span, false});
+  };
+  offer(one, 3.3);
+  for (uint64_t tick = 20; tick <= 400; tick += 20) {
+    one.SetNow(tick - 1);
+    other.SetNow(tick - 1);
+    for (int i = 0; i < 90; ++i) offer(i % 2 != 0 ? one : other, std::exp2(-12.0 + (i + 0.5) / 8));
+    owner.Merge(one.TakeDelta(tick), 0);
+    owner.Merge(other.TakeDelta(tick), 1);
+  }
+  int32_t schema = 0;
+  const std::map<int32_t, uint64_t> shown = NativeExemplars(owner, key, &schema);
+  EXPECT_EQ(schema, 3);
+  EXPECT_EQ(shown.size(), ExemplarBuckets::kMostNative);
+  EXPECT_EQ(shown.at(NativeIndex(3.3, 3)), 1u);
+  // Each doubling that a classic histogram tells apart has one.
+  for (int octave = -8; octave < -1; ++octave) {
+    const auto at = shown.lower_bound(octave * 8 + 1);
+    ASSERT_NE(at, shown.end());
+    EXPECT_LE(at->first, octave * 8 + 8);
+  }
+  for (int i = 0; i < 300; ++i) offer(one, std::exp2(-29.0 + (i + 0.5) / 8));
+  owner.Merge(one.TakeDelta(420), 0);
+  owner.Merge(other.TakeDelta(420), 1);
+  EXPECT_LE(NativeExemplars(owner, key, &schema).size(), ExemplarBuckets::kMostNative);
+  EXPECT_EQ(schema, 2);
+}
+
+// Scenario: other names for the labels of exemplars.
+// Guarantees: counters, classic and native buckets have them.
+TEST(SeriesOwnerTest, ExemplarLabelsHaveTheirNames) {
+  DeriveOptions derive;
+  derive.histograms = DeriveOptions::Histograms::kBoth;
+  derive.exemplar_labels = {"traceID", ""};
+  SeriesOwner owner({.shards = 1}, derive);
+  SeriesTable table({}, derive, 1);
+  table.Offer(Count(table, {"s", "op", 2, 0, kMs}), {kMs, 5, {1, 2}, 3, false});
+  owner.Merge(table.TakeDelta(20), 0);
+  std::vector<RecordingWriter::KeptExemplar> found;
+  for (const auto& [key, point] : Page(owner).points) {
+    for (const auto& [bucket, exemplar] : point.exemplars) found.push_back(exemplar);
+    found.insert(found.end(), point.native_exemplars.begin(), point.native_exemplars.end());
+  }
+  EXPECT_EQ(found.size(), 3u);
+  for (const auto& exemplar : found) {
+    EXPECT_EQ(exemplar.trace_label, "traceID");
+    EXPECT_EQ(exemplar.span_label, "");
+  }
 }
 
 // Scenario: more exemplars than there is room for, in the shard and in the owner.

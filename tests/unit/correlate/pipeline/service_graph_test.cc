@@ -202,6 +202,169 @@ TEST_F(ServiceGraphTest, RootsHaveACaller) {
                                    Pair("{client=kafka,connection_type=messaging_system,server=worker}", 1)));
 }
 
+// Scenario: producers and consumers that name their broker by peer attribute, by address, by destination, by
+// system. Guarantees: both sides give one broker one name, peer attribute before destination before system; a
+// server's own address still names nobody, a consumer's only where there is no messaging system.
+TEST_F(ServiceGraphTest, BrokersHaveOneName) {
+  const test::Attributes kafka = {{"messaging.system", "kafka"}};
+  const test::Attributes topic = {{"messaging.system", "kafka"}, {"messaging.destination.name", "orders"}};
+  const test::Attributes address = {
+      {"messaging.system", "kafka"}, {"messaging.destination.name", "orders"}, {"server.address", "kafka-1"}};
+  const test::Attributes named = {{"messaging.system", "kafka"},
+                                  {"messaging.destination.name", "orders"},
+                                  {"server.address", "kafka-1"},
+                                  {"peer.service", "broker"}};
+  uint64_t id = 1;
+  for (const test::Attributes& attributes : {kafka, topic, address, named}) {
+    Send("a", Make(id, id, 9, kProducer, 5, attributes));
+    Send("b", Make(id + 1, id + 1, 0, kConsumer, 5, attributes));
+    id += 2;
+  }
+  Send("c", Make(90, 90, 0, kConsumer, 5, {{"server.address", "own"}, {"messaging.destination.name", "x"}}));
+  Send("d", Make(91, 91, 0, kServer, 5, {{"server.address", "own"}}));
+  Send("e", Make(92, 92, 0, kServer, 5, {{"server.address", "nats-1"}, {"messaging.system", "nats"}}));
+  harness_->Pass(6000);
+  std::map<std::string, double> expected;
+  for (const char* name : {"kafka", "orders", "kafka-1", "broker"}) {
+    expected["{client=a,connection_type=messaging_system,server=" + std::string(name) + "}"] = 1;
+    expected["{client=" + std::string(name) + ",connection_type=messaging_system,server=b}"] = 1;
+  }
+  expected["{client=user,connection_type=virtual_node,server=c}"] = 1;
+  expected["{client=user,connection_type=virtual_node,server=d}"] = 1;
+  expected["{client=nats-1,connection_type=messaging_system,server=e}"] = 1;
+  EXPECT_EQ(Edges(), expected);
+}
+
+class BrokerNodesTest : public ServiceGraphTest {
+ protected:
+  const test::Attributes kOrders = {{"messaging.system", "kafka"}, {"messaging.destination.name", "orders"}};
+
+  static DeriveOptions WithBrokers() {
+    DeriveOptions derive;
+    derive.graph.broker_nodes = true;
+    derive.graph.messaging_latency = true;
+    return derive;
+  }
+  void SetUp() override { Start(WithBrokers()); }
+  void Start(const DeriveOptions& derive, uint32_t shards = 1) {
+    harness_ = std::make_unique<ShardHarness>(Options(derive), shards);
+  }
+};
+
+// Scenario: a producer and two consumers of its message, by parent and by link, in any order, without
+// waiting. Guarantees: one edge into the broker and one out of it for each consumer, each with its own span's
+// duration and failure, at once, and none between the services; nothing counts as unpaired.
+TEST_F(BrokerNodesTest, MessagesGoThroughTheirBroker) {
+  const std::string in = "{client=a,connection_type=messaging_system,server=orders}";
+  const std::string out = "{client=orders,connection_type=messaging_system,server=b}";
+  for (const bool producer_first : {true, false}) {
+    for (const bool latency : {true, false}) {
+      DeriveOptions derive = WithBrokers();
+      derive.graph.messaging_latency = latency;
+      Start(derive);
+      SpanSpec producer = Make(1, 10, 9, kProducer, 300, kOrders);
+      SpanSpec child = Make(1, 11, 10, kConsumer, 200, kOrders);
+      SpanSpec linked = Make(2, 12, 0, kConsumer, 400, kOrders);
+      linked.links = {{{7, 1}, 10}};
+      child.status = 2;
+      if (producer_first) Send("a", producer);
+      Send("b", child);
+      Send("b", linked);
+      if (!producer_first) Send("a", producer);
+      const std::map<std::string, double> counts = {{in, 1}, {out, 2}};
+      EXPECT_EQ(Edges(), counts);
+      EXPECT_EQ(Edges("traces_service_graph_request_failed")[in], 0);
+      EXPECT_EQ(Edges("traces_service_graph_request_failed")[out], 1);
+      for (const char* side : {"server", "client"}) {
+        auto seconds = Edges("traces_service_graph_request_" + std::string(side) + "_seconds");
+        EXPECT_EQ(seconds[in], 0.3);
+        EXPECT_DOUBLE_EQ(seconds[out], 0.6);
+      }
+      harness_->Pass(150'000);
+      EXPECT_EQ(Edges().size(), 2u);
+      for (const Unpaired reason : {Unpaired::kNoServer, Unpaired::kNoClient, Unpaired::kLate})
+        EXPECT_EQ(Alone(reason), 0u);
+    }
+  }
+}
+
+// Scenario: a consumer linked to many producers (a batch), over several shards and repeated; its parent is
+// one of them. Guarantees: it counts once, however many links; the time from each producer is measured.
+TEST_F(BrokerNodesTest, BatchesCountOnce) {
+  Start(WithBrokers(), 3);
+  SpanSpec batch = Make(1000, 5000, 10, kConsumer, 20, kOrders);
+  batch.trace = {7, 1};
+  batch.start_ns += 100 * kMs;
+  batch.end_ns += 100 * kMs;
+  for (uint64_t i = 0; i < 10; ++i) {
+    if (i != 0) batch.links.push_back({{7, 1 + i}, 10});
+    if (i == 5) Send("b", batch);
+    Send("a", Make(1 + i, 10, 9, kProducer, 40, kOrders));
+  }
+  Send("b", batch);
+  EXPECT_THAT(Edges(), ElementsAre(Pair("{client=a,connection_type=messaging_system,server=orders}", 10),
+                                   Pair("{client=orders,connection_type=messaging_system,server=b}", 1)));
+}
+
+// Scenario: messages that take 60 ms, and one whose consumer's clock is behind; both sides sampled
+// differently. Guarantees: the time is on the consumer's edge, with the weight of the rarer side, and never
+// below 0; the edges themselves weigh what their own span weighs.
+TEST_F(BrokerNodesTest, LatencyIsOnTheConsumersEdge) {
+  DeriveOptions derive = WithBrokers();
+  derive.graph.virtual_node_label = true;
+  derive.graph.dimensions = {"zone"};
+  Start(derive);
+  test::Attributes here = kOrders, there = kOrders;
+  here.push_back({"zone", "z1"});
+  there.push_back({"zone", "z2"});
+  SpanSpec producer = Make(1, 10, 9, kProducer, 40, here);
+  SpanSpec consumer = Make(1, 11, 10, kConsumer, 20, there);
+  consumer.start_ns = producer.end_ns + 60 * kMs;
+  consumer.end_ns = consumer.start_ns + 20 * kMs;
+  SpanSpec early = Make(1, 12, 10, kConsumer, 20, there);
+  early.start_ns = early.end_ns = producer.end_ns - kMs;
+  producer.tracestate = "ot=th:c";
+  consumer.tracestate = "ot=th:8";
+  Send("b", early);
+  Send("a", producer);
+  Send("b", consumer);
+  const std::string out =
+      "{client=orders,connection_type=messaging_system,server=b,server_zone=z2,virtual_node=client}";
+  const std::string in =
+      "{client=a,client_zone=z1,connection_type=messaging_system,server=orders,virtual_node=server}";
+  const std::map<std::string, double> counts = {{in, 4}, {out, 3}};
+  EXPECT_EQ(Edges(), counts);
+  const test::RecordingWriter page = harness_->Page();
+  const auto& between = page.points.at("traces_service_graph_request_messaging_system_seconds" + out);
+  EXPECT_DOUBLE_EQ(between.sum, 4 * 0.06);
+  EXPECT_EQ(between.counts.front(), 8);  // both below 100 ms
+  EXPECT_EQ(Edges("traces_service_graph_request_messaging_system_seconds").size(), 1u);
+}
+
+// Scenario: what is under a producer names no broker; a consumer is under a client; a broker's consumer is
+// the parent of other services' spans; ends without service.name. Guarantees: the first is called by the
+// producer's broker; the second answers nobody but its broker, so that the client's own peer counts; the last
+// are edges as everywhere; who has no name is counted.
+TEST_F(BrokerNodesTest, MixedWithOtherSpans) {
+  Send("a", Make(1, 10, 9, kProducer, 5, kOrders));
+  Send("b", Make(1, 11, 10, kConsumer, 20));
+  Send("c", Make(1, 12, 10, kServer, 30));
+  Send("d", Make(2, 20, 9, kClient, 5, {{"peer.service", "front"}}));
+  Send("e", Make(2, 21, 20, kConsumer, 5, kOrders));
+  Send("f", Make(2, 22, 21, kServer, 5));
+  Send("", Make(3, 30, 9, kProducer, 5, kOrders));
+  Send("", Make(3, 31, 0, kConsumer, 5, kOrders));
+  harness_->Pass(6000);
+  EXPECT_THAT(Edges("traces_service_graph_request_client_seconds"),
+              UnorderedElementsAre(Pair("{client=a,connection_type=messaging_system,server=orders}", 0.005),
+                                   Pair("{client=orders,connection_type=messaging_system,server=b}", 0.02),
+                                   Pair("{client=orders,connection_type=messaging_system,server=c}", 0.03),
+                                   Pair("{client=d,connection_type=virtual_node,server=front}", 0.005),
+                                   Pair("{client=orders,connection_type=messaging_system,server=e}", 0.005),
+                                   Pair("{client=e,connection_type=messaging_system,server=f}", 0.005)));
+  EXPECT_EQ(Alone(Unpaired::kNoService), 2u);
+}
+
 // Scenario: one side without service.name; a parent that never comes; a parent that comes late but within the
 // window. Guarantees: counted by reason; the late one still makes its edge.
 TEST_F(ServiceGraphTest, WhatStaysAloneIsCounted) {
@@ -323,6 +486,70 @@ TEST_F(ServiceGraphTest, ExemplarsComeWithTheVerdict) {
   EXPECT_EQ(
       page.points.at("traces_service_graph_request_client_seconds" + key).exemplars.begin()->second.value,
       0.3);
+}
+
+// Scenario: calls of which some fail, a slow one that does not; and the other dialect's shape.
+// Guarantees: failures have the most telling failed call as exemplar, requests prefer a failed one to a
+// slower one; where nothing failed there is none.
+TEST_F(ServiceGraphTest, FailuresHaveExemplars) {
+  for (const auto dialect : {DeriveOptions::Dialect::kTempo, DeriveOptions::Dialect::kOtel}) {
+    DeriveOptions derive;
+    derive.dialect = dialect;
+    harness_ = std::make_unique<ShardHarness>(Options(derive));
+    for (uint64_t i = 1; i <= 4; ++i) {
+      Send("a", Make(i, 10, 0, kClient, 400));
+      SpanSpec server = Make(i, 10 + i, 10, kServer, i == 4 ? 350 : 40 * i);
+      server.status = i == 4 ? 0 : 2;
+      Send("b", server);
+    }
+    harness_->Pass(3000);
+    const test::RecordingWriter page = harness_->Page();
+    const bool tempo = derive.tempo();
+    const auto exemplars = [&](const std::string& family, const char* failed) {
+      const std::string key =
+          tempo ? "{client=a,server=b}" : "{client=a,failed=" + std::string(failed) + ",server=b}";
+      return page.points.at("traces_service_graph_request" + family + key).exemplars;
+    };
+    EXPECT_EQ(exemplars("_failed", "true").at(0).span, 13u);
+    EXPECT_EQ(exemplars("_failed", "true").at(0).trace, (TraceId{7, 3}));
+    EXPECT_EQ(exemplars("_failed", "true").at(0).value, 1);
+    EXPECT_EQ(exemplars("", "true").at(0).span, 13u);
+    if (tempo) continue;
+    EXPECT_THAT(exemplars("_failed", "false"), IsEmpty());
+    EXPECT_EQ(exemplars("", "false").at(0).span, 14u);
+  }
+}
+
+// Scenario: messages that take different times, between services and through a broker that is a node.
+// Guarantees: the histogram of their time has an exemplar in each bucket, the consumer's span with that time.
+TEST_F(ServiceGraphTest, MessagesHaveExemplars) {
+  for (const bool brokers : {false, true}) {
+    DeriveOptions derive;
+    derive.graph.messaging_latency = true;
+    derive.graph.broker_nodes = brokers;
+    harness_ = std::make_unique<ShardHarness>(Options(derive));
+    const test::Attributes kafka = {{"messaging.system", "kafka"}};
+    for (const uint64_t ms : {50, 90, 150}) {
+      SpanSpec producer = Make(ms, 10, 0, kProducer, 5, kafka);
+      SpanSpec consumer = Make(ms, 1000 + ms, 10, kConsumer, 1, kafka);
+      consumer.start_ns = producer.end_ns + ms * kMs;
+      consumer.end_ns = consumer.start_ns + kMs;
+      Send("a", producer);
+      Send("b", consumer);
+    }
+    harness_->Pass(3000);
+    const std::string client = brokers ? "kafka" : "a";
+    const test::RecordingWriter page = harness_->Page();
+    const auto& exemplars = page.points
+                                .at("traces_service_graph_request_messaging_system_seconds{client=" + client +
+                                    ",connection_type=messaging_system,server=b}")
+                                .exemplars;
+    ASSERT_EQ(exemplars.size(), 2u);
+    EXPECT_EQ(exemplars.at(0).span, 1090u);
+    EXPECT_DOUBLE_EQ(exemplars.at(0).value, 0.09);
+    EXPECT_EQ(exemplars.at(1).span, 1150u);
+    EXPECT_DOUBLE_EQ(exemplars.at(1).value, 0.15);
+  }
 }
 
 // Scenario: random calls over several shards, in random order and batching, durations beyond what a Record

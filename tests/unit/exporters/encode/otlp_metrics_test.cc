@@ -151,6 +151,22 @@ TEST_F(OtlpMetricsTest, Everything) {
   EXPECT_TRUE(metrics.at("both_seconds").has_exponential_histogram());
 }
 
+// Scenario: an exemplar whose IDs have other names as labels, or none.
+// Guarantees: OTLP has fields for them, which they are in all the same, and filtered attributes are the rest.
+TEST_F(OtlpMetricsTest, ExemplarIdsHaveTheirFields) {
+  const std::vector<Label> extra = {{"user", "7"}};
+  const auto metrics = Metrics(Make([&](ExpositionWriter& w) {
+    const ExemplarView exemplar{0.5, kNowNs, {1, 2}, 3, extra, {"traceID", ""}};
+    w.Family({"calls", "", "", MetricType::kCounter});
+    w.Counter({}, 1, 0, &exemplar);
+  }));
+  const auto& exemplar = metrics.at("calls").sum().data_points(0).exemplars(0);
+  EXPECT_EQ(exemplar.trace_id(), std::string(7, '\0') + '\1' + std::string(7, '\0') + '\2');
+  EXPECT_EQ(exemplar.span_id(), std::string(7, '\0') + '\3');
+  ASSERT_EQ(exemplar.filtered_attributes_size(), 1);
+  EXPECT_EQ(exemplar.filtered_attributes(0).key(), "user");
+}
+
 // Scenario: a histogram whose values lie so far apart that the buckets between them would fill a megabyte.
 // Guarantees: it is made coarser, by halves, until it fits; every count stays in the bucket that holds its
 // values.

@@ -576,6 +576,38 @@ TEST_F(ExpositionTest, ExemplarLabelsStayWithin128Characters) {
   }
 }
 
+// Scenario: other names for the IDs of exemplars: Tempo's, without the span's, the longest that a
+// configuration may have, ones that are none or equal, and extra labels of the default names beside them.
+// Guarantees: IDs stand under those names, in every format that has exemplars, without a name not at all;
+// names and values stay within 128 characters.
+TEST_F(ExpositionTest, ExemplarLabelsHaveTheirNames) {
+  const std::string trace = "00000000000000010000000000000002", span = "0000000000000003";
+  const std::string long_trace(40, 't'), long_span(40, 's');
+  const std::vector<Label> extra = {{"trace_id", "own"}};
+  const auto page = [&](ExpositionFormat format, ExemplarNames names, std::span<const Label> more) {
+    const ExemplarView exemplar{1, 1'000'000'000, {1, 2}, 3, more, names};
+    Start(format);
+    writer_->Family({"c", "", "", MetricType::kCounter});
+    writer_->Counter({}, 1, 0, &exemplar);
+    return Page();
+  };
+  constexpr auto kOpenMetrics = ExpositionFormat::kOpenMetrics;
+  EXPECT_THAT(page(kOpenMetrics, {"traceID", "spanID"}, {}),
+              HasSubstr("# {traceID=\"" + trace + "\",spanID=\"" + span + "\"} 1"));
+  EXPECT_THAT(page(kOpenMetrics, {"traceID", ""}, {}), HasSubstr("# {traceID=\"" + trace + "\"} 1"));
+  EXPECT_THAT(page(kOpenMetrics, {"traceID", ""}, extra),
+              HasSubstr("# {traceID=\"" + trace + "\",trace_id=\"own\"} 1"));
+  EXPECT_THAT(page(kOpenMetrics, {long_trace, long_span}, extra),
+              HasSubstr("# {" + long_trace + "=\"" + trace + "\"," + long_span + "=\"" + span + "\"} 1"));
+  EXPECT_THAT(page(kOpenMetrics, {long_trace, long_span + "s"}, {}),
+              HasSubstr("# {" + long_trace + "=\"" + trace + "\"} 1"));
+  EXPECT_THAT(page(kOpenMetrics, {"id", "id"}, {}), HasSubstr("# {id=\"" + trace + "\"} 1"));
+  EXPECT_THAT(page(kOpenMetrics, {"trace.id", "span_id"}, {}), HasSubstr("# {span_id=\"" + span + "\"} 1"));
+  EXPECT_THAT(page(ExpositionFormat::kProtobuf, {"traceID", "spanID"}, {}),
+              testing::AllOf(HasSubstr("traceID"), HasSubstr("spanID"), HasSubstr(trace)));
+  EXPECT_THAT(page(ExpositionFormat::kProtobuf, {"traceID", ""}, {}), Not(HasSubstr(span)));
+}
+
 // Scenario: extra exemplar labels that are invalid, repeated, or do not fit while a later one does.
 // Guarantees: those are left out, the others stay; an exemplar that points nowhere is dropped and counted.
 TEST_F(ExpositionTest, ExtraExemplarLabelsAreCheckedOneByOne) {

@@ -222,6 +222,21 @@ TEST_F(SampleRoundsTest, SendsExemplarsOnce) {
   EXPECT_EQ(rounds_->stats().exemplars, 4u);
 }
 
+// Scenario: an exemplar whose IDs have other names.
+// Guarantees: it is sent with those.
+TEST_F(SampleRoundsTest, ExemplarLabelsHaveTheirNames) {
+  const auto chunks = Round([&](PageWriter& w) {
+    const ExemplarView exemplar{0.5, 1'000'000'000, {1, 2}, 3, {}, {"traceID", ""}};
+    w.Family({"c", "", "", MetricType::kCounter});
+    w.Counter({}, 1, 0, &exemplar);
+  });
+  std::vector<std::pair<std::string, std::string>> labels;
+  ForEach(chunks, [&](const std::string&, const SamplePoint& point, const SamplePoint::Entry&) {
+    for (const Label& label : point.exemplar_labels) labels.emplace_back(label.name, label.value);
+  });
+  EXPECT_THAT(labels, ElementsAre(Pair("traceID", "00000000000000010000000000000002")));
+}
+
 // Scenario: labels that are not in order, external labels of which one is there already, and two series that
 // the external labels make equal. Guarantees: labels are sorted and merged, the series' own win; the second
 // of the equal ones is left out, counted.
