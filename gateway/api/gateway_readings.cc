@@ -270,9 +270,7 @@ void ReadPushes(const GatewaySnapshot& s, Readings& r) {
     }
   }
   auto stale = r.Counter("braid_push_stale_markers_total", "Series whose end was told to the sink.");
-  for (const P& push : s.pushes) {
-    if (push.samples) stale.Add({{"sink", s.sinks[push.sink]}}, push.stale_markers);
-  }
+  for (const P& push : s.pushes) stale.Add({{"sink", s.sinks[push.sink]}}, push.stale_markers);
   auto protocol = r.Gauge("braid_push_protocol_info", "Version of remote write that the sink is sent.");
   for (const P& push : s.pushes) {
     if (push.samples) protocol.Add({{"sink", s.sinks[push.sink]}, {"version", push.protocol}}, uint64_t{1});

@@ -51,6 +51,14 @@ inline constexpr Broken kBroken[] = {
      "    derived_metrics:\n"
      "      enabled: true\n"sv,
      "f:7:16: sinks.a.derived_metrics.enabled: derived metrics are metrics, which are not among the sink's signals\n"},
+    {"ResourceAttributeThatIsNoName",
+     "sinks:\n"
+     "  a:\n"
+     "    type: otlp_http\n"
+     "    endpoint: http://127.0.0.1:1\n"
+     "    derived_metrics:\n"
+     "      resource_attributes: {deployment.environment.name: x, a b: y}\n"sv,
+     "f:6:61: sinks.a.derived_metrics.resource_attributes.a b: expected an attribute name of letters, digits, '_', '.' and '-', got 'a b'\n"},
     {"ExternalLabelThatPrometheusOwns",
      "sinks:\n"
      "  a:\n"
