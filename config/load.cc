@@ -59,33 +59,14 @@ class Loader {
     std::string text;
     if (options_.text) {
       text = *options_.text;
-    } else if (!Read(source, &text)) {
-      return;
+    } else if (std::string problem = ReadSource(options_.file, &text); !problem.empty()) {
+      return Fail({.source = source, .line = 0, .column = 0}, "", std::move(problem));
     }
     root_ = ParseYaml(text, source, &errors_);
     if (root_.kind != Node::Kind::kMap && root_.kind != Node::Kind::kNull) {
       Fail(root_.at, "", "expected a map of settings, such as 'sinks:', at the top");
       root_ = Node{};
     }
-  }
-
-  bool Read(int source, std::string* text) {
-    const Position at{.source = source, .line = 0, .column = 0};
-    std::error_code error;
-    if (std::filesystem::is_directory(options_.file, error)) {
-      Fail(at, "", "is a directory");
-      return false;
-    }
-    std::ifstream in(options_.file, std::ios::binary);
-    if (!in) {
-      Fail(at, "", "cannot be read: " + std::generic_category().message(errno));
-      return false;
-    }
-    // One byte more than is allowed, so that ParseYaml() sees it is too much.
-    text->resize(kMaxYamlBytes + 1);
-    in.read(text->data(), static_cast<std::streamsize>(text->size()));
-    text->resize(static_cast<size_t>(in.gcount()));
-    return true;
   }
 
   void Override(const std::string& override) {
@@ -193,6 +174,18 @@ class Loader {
 };
 
 }  // namespace
+
+std::string ReadSource(const std::string& file, std::string* text) {
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) return "is a directory";
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return "cannot be read: " + std::generic_category().message(errno);
+  // One byte more than is allowed, so that ParseYaml() sees it is too much.
+  text->resize(kMaxYamlBytes + 1);
+  in.read(text->data(), static_cast<std::streamsize>(text->size()));
+  text->resize(static_cast<size_t>(in.gcount()));
+  return {};
+}
 
 Loaded Load(const LoadOptions& options) { return Loader(options).Run(); }
 

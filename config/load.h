@@ -52,4 +52,7 @@ struct Loaded {
 // Blocks on the files named. Does not throw.
 Loaded Load(const LoadOptions& options);
 
+// A file's text for ParseYaml(), at most one byte more than that takes. Returns what is wrong, or nothing.
+std::string ReadSource(const std::string& file, std::string* text);
+
 }  // namespace braid::config

@@ -126,6 +126,10 @@ class Compiler {
       schema->minimum = value.to_number<int64_t>();
     } else if (name == "maximum") {
       schema->maximum = value.to_number<int64_t>();
+    } else if (name == "exclusiveMinimum") {
+      schema->exclusive_minimum = value.to_number<double>();
+    } else if (name == "exclusiveMaximum") {
+      schema->exclusive_maximum = value.to_number<double>();
     } else if (name == "x-kind") {
       schema->kind = KindOf(Text(value));
     } else if (name == "x-min") {
@@ -151,6 +155,7 @@ class Compiler {
       if (name == "array") return schema->array = true;
       if (name == "string") return schema->string = true;
       if (name == "integer") return schema->integer = true;
+      if (name == "number") return schema->number = true;
       if (name == "boolean") return schema->boolean = true;
       if (name == "null") return schema->nullable = true;
       throw std::runtime_error("schema: type " + name + " is not supported");

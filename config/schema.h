@@ -29,6 +29,9 @@ std::string EditorSchema();
 //   reference, where there is no default x-secret    never print the value
 // A keyword outside that set is an error when the schema is compiled, so that none is silently ignored.
 //
+// A type of both string and array is a text or a list of `items`; the keywords of texts are then those of the
+// one.
+//
 // oneOf is only used with a discriminator: a property that has a different `const` in every alternative.
 struct Schema {
   enum class Kind { kNone, kDuration, kSize, kShare, kAddress, kUrl, kRegex, kInputFile, kOutputFile };
@@ -39,7 +42,8 @@ struct Schema {
   std::string example;
   std::optional<boost::json::value> default_value;
 
-  bool object = false, array = false, string = false, integer = false, boolean = false, nullable = false;
+  bool object = false, array = false, string = false, integer = false, number = false, boolean = false,
+       nullable = false;
 
   // Objects.
   struct Property;
@@ -63,8 +67,9 @@ struct Schema {
   std::shared_ptr<const re2::RE2> pattern;
   size_t min_length = 0;
   std::optional<size_t> max_length;
-  std::optional<int64_t> minimum, maximum;
-  std::string min, max;  // x-min, x-max
+  std::optional<int64_t> minimum, maximum;                     // of integers
+  std::optional<double> exclusive_minimum, exclusive_maximum;  // of numbers
+  std::string min, max;                                        // x-min, x-max
   bool secret = false;
 
   // Alternatives; then nothing else is set but title, description and default.

@@ -65,6 +65,7 @@ std::string ExpectedType(const Schema& schema) {
   if (schema.array) return "a list";
   if (schema.boolean) return "true or false";
   if (schema.integer) return "a whole number";
+  if (schema.number) return "a number";
   return "a text";
 }
 
@@ -105,7 +106,7 @@ class Validator {
     if (!schema.one_of.empty()) return CheckAlternatives(schema, node, path, at);
     if (node->kind == Kind::kNull) return CheckNull(schema, node, path, at);
     if (schema.object) return CheckObject(schema, node, path, at);
-    if (schema.array) return CheckList(schema, node, path);
+    if (schema.array && !(schema.string && node->scalar())) return CheckList(schema, node, path);
     return CheckScalar(schema, node, path);
   }
 
@@ -131,6 +132,7 @@ class Validator {
     // A key with all its children commented out.
     if (schema.object || schema.array) {
       *node = schema.default_value ? FromJson(*schema.default_value, {}) : Node{};
+      if (!schema.default_value) node->at = at;
       if (node->kind == Kind::kNull) node->kind = schema.object ? Kind::kMap : Kind::kList;
       return Check(schema, node, path, at);
     }
@@ -301,6 +303,9 @@ class Validator {
       return Mismatch(schema, *node, path, node->ambiguous ? "only true and false are booleans" : "");
     }
     if (schema.integer && node->kind == Kind::kInt) return CheckInteger(schema, *node, path);
+    if (schema.number && (node->kind == Kind::kInt || node->kind == Kind::kFloat)) {
+      return CheckNumber(schema, *node, path);
+    }
     if (!schema.string) {
       return Mismatch(schema, *node, path,
                       node->ambiguous ? "write it in decimal, without leading zeros" : "");
@@ -325,8 +330,9 @@ class Validator {
   static void ClassifyForCoercion(const Schema& schema, Node* node) {
     ClassifyPlain(node);
     node->ambiguous = false;
-    const bool wanted =
-        (node->kind == Kind::kBool && schema.boolean) || (node->kind == Kind::kInt && schema.integer);
+    const bool wanted = (node->kind == Kind::kBool && schema.boolean) ||
+                        (node->kind == Kind::kInt && (schema.integer || schema.number)) ||
+                        (node->kind == Kind::kFloat && schema.number);
     if (!wanted) node->kind = Kind::kString;
   }
 
@@ -343,6 +349,17 @@ class Validator {
       return Fail(node.at, path, "expected " + range + ", got " + Found(node, schema.secret));
     }
     return CheckKind(schema, node, path);
+  }
+
+  bool CheckNumber(const Schema& schema, const Node& node, const std::string& path) {
+    double value = 0;
+    const char* end = node.text.data() + node.text.size();
+    const bool fits = std::from_chars(node.text.data(), end, value).ec == std::errc{};
+    if (!fits || (schema.exclusive_minimum && value <= *schema.exclusive_minimum) ||
+        (schema.exclusive_maximum && value >= *schema.exclusive_maximum)) {
+      return Mismatch(schema, node, path);
+    }
+    return true;
   }
 
   bool CheckText(const Schema& schema, Node* node, const std::string& path) {
@@ -490,9 +507,11 @@ void Validate(const Schema& schema, const std::vector<std::string>& directories,
               std::vector<Diagnostic>* errors, std::vector<FileUse>* files) {
   if (root->kind == Kind::kNull) root->kind = Kind::kMap;
   if (!Validator(schema, directories, errors, files).Check(schema, root, "", root->at)) {
+    // All defaults; what has none is missing for reasons that have been given.
+    std::vector<Diagnostic> known;
     *root = Node{};
     root->kind = Kind::kMap;
-    Validator(schema, directories, errors, files).Check(schema, root, "", root->at);
+    Validator(schema, directories, &known, files).Check(schema, root, "", root->at);
   }
 }
 

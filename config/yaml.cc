@@ -29,6 +29,9 @@ class Builder : public YAML::EventHandler {
 
   Node TakeRoot() { return std::move(root_); }
 
+  // Where the last quoted text begins; line 0: there is none.
+  const Position& last_quoted() const { return last_quoted_; }
+
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0) {
       throw Refused{At(mark), "a second document starts here; only one is read: put everything into one"};
@@ -66,6 +69,7 @@ class Builder : public YAML::EventHandler {
     }
     if (tag == "!") {  // quoted, or a block of text
       node.kind = Node::Kind::kString;
+      last_quoted_ = node.at;
     } else {
       RefuseTag(tag, node.at);
       ClassifyPlain(&node);
@@ -183,6 +187,7 @@ class Builder : public YAML::EventHandler {
   std::vector<Frame> frames_;
   std::unordered_map<YAML::anchor_t, Anchored> anchors_;
   Node root_;
+  Position last_quoted_;
   int documents_ = 0;
   size_t nodes_ = 0;
 };
@@ -220,6 +225,29 @@ std::string Explain(const YAML::Exception& error, std::string_view text) {
   return error.msg;
 }
 
+// Whether the quoted text that begins at `at` has no end: yaml-cpp then takes all the rest of the file for
+// its text.
+bool Unclosed(std::string_view text, const Position& at) {
+  const std::string_view line = LineOf(text, at.line);
+  const std::string_view rest = text.substr(static_cast<size_t>(line.data() - text.data()));
+  size_t begin = std::min(static_cast<size_t>(at.column - 1), rest.size());
+  while (begin < rest.size() && (rest[begin] == '&' || rest[begin] == '!')) {  // an anchor, a tag
+    begin = std::min(rest.find_first_of(" \t\n", begin), rest.size());
+    begin = std::min(rest.find_first_not_of(" \t\n", begin), rest.size());
+  }
+  if (begin == rest.size() || (rest[begin] != '"' && rest[begin] != '\'')) return false;  // a block of text
+  const char quote = rest[begin];
+  for (size_t i = begin + 1; i < rest.size(); ++i) {
+    if (quote == '"' && rest[i] == '\\') {
+      ++i;
+    } else if (rest[i] == quote) {
+      if (quote == '"' || i + 1 == rest.size() || rest[i + 1] != quote) return false;
+      ++i;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 Node ParseYaml(std::string_view text, int source, std::vector<Diagnostic>* errors) {
@@ -248,6 +276,9 @@ Node ParseYaml(std::string_view text, int source, std::vector<Diagnostic>* error
     YAML::Parser parser(in);
     while (parser.HandleNextDocument(builder)) {
     }
+    const Position& last = builder.last_quoted();
+    if (last.line > 0 && Unclosed(text, last))
+      refuse(last, "not YAML: the quote that begins here is not closed");
   } catch (const Refused& refused) {
     refuse(refused.at, refused.message);
   } catch (const YAML::Exception& error) {

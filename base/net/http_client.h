@@ -34,6 +34,9 @@ Result<HttpUrl> ParseHttpUrl(std::string_view url);
 // nothing can be smuggled into a request.
 bool ValidHttpHeader(std::string_view name, std::string_view value);
 
+// The certificates that Debian's ca-certificates trusts.
+inline constexpr const char* kSystemRoots = "/etc/ssl/certs/ca-certificates.crt";
+
 // Certificates to trust and to show, parsed once and shared by many clients.
 // Thread rule: any thread.
 class TlsClientContext {

@@ -81,19 +81,20 @@ SeriesKey SeriesDelta::KeyOf(const Birth& birth) const {
 
 void SeriesDelta::Clear() {
   for (const uint32_t row : touched) std::memset(cells[row], 0, layout.stride);
-  touched.clear();
-  carries.clear();
-  spilled.clear();
-  exemplars.clear();
-  births.clear();
-  deaths.clear();
-  renamed.clear();
-  candidates.clear();
-  labels.clear();
-  // A burst's room is not kept for ever.
-  if (labels.capacity() > (1u << 20)) labels.shrink_to_fit();
-  if (births.capacity() > (1u << 14)) births.shrink_to_fit();
-  if (deaths.capacity() > (1u << 16)) deaths.shrink_to_fit();
+  const auto empty = [](auto& list) {
+    // A burst's room is not kept for ever.
+    if (list.capacity() > 1024 && list.size() < list.capacity() / 8) list.shrink_to_fit();
+    list.clear();
+  };
+  empty(touched);
+  empty(carries);
+  empty(spilled);
+  empty(exemplars);
+  empty(births);
+  empty(deaths);
+  empty(renamed);
+  empty(candidates);
+  empty(labels);
   tick = 0;
   since = 0;
   exemplars_refused = 0;
@@ -122,8 +123,9 @@ SeriesDeltaPool::~SeriesDeltaPool() {
 SeriesDelta* SeriesDeltaPool::Take() {
   MutexLock lock(mutex_);
   if (!idle_.empty()) {
-    SeriesDelta* delta = idle_.back();
-    idle_.pop_back();
+    // The one that has been idle longest: each comes round, and gives back what a burst left in it.
+    SeriesDelta* delta = idle_.front();
+    idle_.erase(idle_.begin());
     return delta;
   }
   if (made_ == max_deltas_) return nullptr;

@@ -345,9 +345,25 @@ void SeriesState::Advance(uint64_t tick) {
     map.shrink_to_fit();
     for (Target& target : map) target.series = target.live ? moved[target.series] : 0;
   }
-  exemplars.shrink_to_fit();
+  PackExemplars();
   trims_left = kTrims;
   ::malloc_trim(0);
+}
+
+void SeriesState::PackExemplars() {
+  std::vector<SeriesDelta::Slot> packed;
+  packed.reserve(exemplars_used);
+  for (uint32_t id = 0; id < series.size(); ++id) {
+    uint32_t* link = &series[id].exemplars;
+    for (uint32_t at = *link; at != 0; at = exemplars[at - 1].next) {
+      packed.push_back(exemplars[at - 1]);
+      packed.back().row = id;
+      *link = static_cast<uint32_t>(packed.size());
+      link = &packed.back().next;  // stays: there is room for all
+    }
+  }
+  exemplars = std::move(packed);
+  free_exemplars = 0;
 }
 
 void SeriesState::Keep(const SeriesDelta::Slot& offered, uint32_t id) {

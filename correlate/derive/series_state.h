@@ -169,6 +169,7 @@ class SeriesState {
   uint32_t Add(const SeriesKey& key, uint64_t created_ns);
   void Remove(uint32_t id);
   Plane& PlaneOf(Series* of, uint64_t threshold, bool failed);
+  void PackExemplars();
   void Keep(const SeriesDelta::Slot& offered, uint32_t id);
   void List(const SeriesDelta& delta);
 };

@@ -5,13 +5,13 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/net/http_client.h"
 #include "exporters/encode/json.h"
 
 namespace braid::exporters {
 namespace {
 
 // Debian's bundle, kept by ca-certificates.
-constexpr const char* kSystemRoots = "/etc/ssl/certs/ca-certificates.crt";
 
 Result<std::string> ReadFile(std::string_view key, const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -39,7 +39,7 @@ std::string AuthorizationHeader(const SinkConfig& config) {
 Result<TlsFiles> ReadTlsFiles(const SinkConfig::Tls& tls) {
   TlsFiles files;
   errno = 0;
-  auto ca = ReadFile("tls.ca_file", tls.ca_file.empty() ? kSystemRoots : tls.ca_file);
+  auto ca = ReadFile("tls.ca_file", tls.ca_file.empty() ? net::kSystemRoots : tls.ca_file);
   if (!ca.ok()) return ca.status();
   files.ca = std::move(*ca);
   if (tls.cert_file.empty() != tls.key_file.empty()) {

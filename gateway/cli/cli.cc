@@ -12,9 +12,13 @@
 #include <string>
 #include <utility>
 
+#include "base/net/http_client.h"
 #include "config/units.h"
 #include "gateway/cli/commands.h"
 #include "gateway/cli/config_commands.h"
+#include "gateway/cli/dashboards_command.h"
+#include "gateway/cli/doctor_command.h"
+#include "gateway/cli/rules_command.h"
 #include "gateway/cli/trace_command.h"
 
 namespace braid::gateway::cli {
@@ -88,6 +92,41 @@ Examples:
   braid replay --pace 10x --order time traces.otlp logs.otlp
   braid replay --order shuffle --shuffle-window 60s traces.otlp logs.otlp)";
 
+constexpr const char* kDashboardsExamples = R"(
+Examples:
+  braid dashboards export --out /var/lib/grafana/dashboards/braid
+  braid dashboards export --dialect otel --out ./dashboards        where metrics.dialect is otel
+  braid dashboards export --out /var/lib/grafana/dashboards/braid --provisioning /etc/grafana/provisioning \
+      --prometheus http://prometheus:9090 --loki http://loki:3100 --tempo http://tempo:3200 --url http://braid:9464
+
+The dashboards work on import, too: they ask for their data sources themselves. --provisioning adds the data sources with
+the ways from metrics to traces, from traces to logs and back, and shows the dashboards in a folder of their own.
+docs/dashboards.md has a picture of each.)";
+
+constexpr const char* kRulesExamples = R"(
+Examples:
+  braid rules export > braid-rules.yaml           Braid's own alerts
+  braid rules export --slo slo.yaml --out braid-rules.yaml
+  braid rules export --slo slo.yaml --only slo --dialect otel
+
+One file for rule_files of prometheus.yml: Braid's own alerts and, for each objective of the SLO file, recording rules and
+burn-rate alerts over 30 days. The SLO file is described in docs/slo.md; what is wrong with it is said as
+file:line:column, and the exit code is then 78. --dialect has to be what metrics.dialect is.)";
+constexpr const char* kDoctorExamples = R"(
+Each check is a line: ok, warn, FAIL or skipped; below it stand what is wrong and what to change. What is not named is
+not probed. Nothing is changed anywhere, but that a Loki gets one line in {service_name="braid-doctor"}.
+
+Examples:
+  braid doctor                                    Braid on this machine alone
+  braid doctor --prometheus http://127.0.0.1:9090 --loki http://127.0.0.1:3100 --tempo http://127.0.0.1:3200
+  braid doctor --datasources /etc/grafana/provisioning/datasources
+  braid doctor --url '' --datasources a.yaml --datasources b.yaml      files alone, no Braid
+  braid doctor --loki https://loki:3100 --org-id team-a --no-write
+  braid doctor --prometheus http://127.0.0.1:9090 -o json | jq '.checks[] | select(.verdict == "fail")'
+
+https uses the system's certificates, or those of SSL_CERT_FILE. No credentials are sent.
+Exit codes: 0 nothing failed (warnings are allowed), 1 something did, 64 wrong use, 69 Braid does not answer.)";
+
 // What all commands that read the configuration take.
 void AddConfig(CLI::App* command, ConfigSource* source) {
   command
@@ -123,6 +162,13 @@ CLI::Option* AddDuration(CLI::App* command, const std::string& name, std::chrono
       ->type_name("DURATION");
 }
 
+// An HTTP address that may be left out, or be empty.
+CLI::Option* AddUrl(CLI::App* command, const std::string& name, std::string* url, const std::string& help) {
+  return command->add_option(name, *url, help)
+      ->check(CLI::Validator([](std::string& text) { return DescribeBadUrl(text); }, ""))
+      ->type_name("URL");
+}
+
 // Whether to colour what goes to standard output (https://no-color.org).
 bool WantColor() {
   const char* no_color = std::getenv("NO_COLOR");
@@ -153,6 +199,9 @@ class CommandLine {
     Demo();
     Replay();
     Trace();
+    Dashboards();
+    Rules();
+    Doctor();
     Version();
   }
 
@@ -176,14 +225,24 @@ class CommandLine {
 
  private:
   std::string CommandName() const {
-    for (const CLI::App* command : app_.get_subcommands()) return ' ' + command->get_name();
-    return {};
+    std::string name;
+    for (const CLI::App* command = &app_; !command->get_subcommands().empty();) {
+      command = command->get_subcommands().front();
+      name += ' ' + command->get_name();
+    }
+    return name;
   }
 
   // A command; what it does is decided by parsing and done afterwards.
   CLI::App* Add(const std::string& name, const std::string& help, const char* examples,
                 std::function<int()> action) {
-    CLI::App* command = app_.add_subcommand(name, help);
+    return AddTo(&app_, name, help, examples, std::move(action));
+  }
+
+  // The same below a word that several commands share.
+  CLI::App* AddTo(CLI::App* above, const std::string& name, const std::string& help, const char* examples,
+                  std::function<int()> action) {
+    CLI::App* command = above->add_subcommand(name, help);
     command->footer(examples);
     command->final_callback([this, action = std::move(action)] { action_ = action; });
     return command;
@@ -322,6 +381,123 @@ class CommandLine {
     AddJson(command, &trace_.json);
   }
 
+  void Dashboards() {
+    CLI::App* above = app_.add_subcommand("dashboards", "Dashboards for Grafana.");
+    above->footer(kDashboardsExamples);
+    above->require_subcommand(1);
+    CLI::App* command =
+        AddTo(above, "export", "Write the dashboards, and how Grafana is to be set up for them.",
+              kDashboardsExamples, [this] { return ExportDashboards(dashboards_, out_, err_); });
+    command
+        ->add_option_function<std::string>(
+            "--dialect",
+            [this](const std::string& name) { dashboards_.dialect = name == "otel" ? "otel" : "tempo"; },
+            "Names of the metrics that they ask for, as in metrics.dialect; both is tempo.")
+        ->check(CLI::IsMember({"tempo", "otel", "both"}))
+        ->default_str("tempo");
+    command->add_option("--out", dashboards_.out, "Folder for the dashboards.")->required()->type_name("DIR");
+    CLI::Option* provisioning = command
+                                    ->add_option("--provisioning", dashboards_.provisioning,
+                                                 "Folder for Grafana's provisioning files.")
+                                    ->type_name("DIR");
+    const auto address = [&](const char* name, std::string* url, const char* help) {
+      AddUrl(command, name, url, help)
+          ->check([](const std::string& text) { return text.empty() ? "expected a URL" : ""; })
+          ->capture_default_str()
+          ->needs(provisioning);
+    };
+    address("--prometheus", &dashboards_.prometheus, "Prometheus, as Grafana reaches it.");
+    address("--loki", &dashboards_.loki, "Loki, likewise.");
+    address("--tempo", &dashboards_.tempo, "Tempo, likewise.");
+    address("--jaeger", &dashboards_.jaeger, "Jaeger's query service, likewise.");
+    address("--url", &dashboards_.url, "Braid's web listener, as browsers reach it.");
+    AddJson(command, &dashboards_.json);
+  }
+
+  void Rules() {
+    CLI::App* above =
+        app_.add_subcommand("rules", "Rules for Prometheus: alerts and service level objectives.");
+    above->footer(kRulesExamples);
+    above->require_subcommand(1);
+    CLI::App* command = AddTo(above, "export", "Print recording and alerting rules for Prometheus.",
+                              kRulesExamples, [this] { return ExportRules(rules_, out_, err_); });
+    CLI::Option* slo =
+        command->add_option("--slo", rules_.slo_file, "Objectives to make rules for.")->type_name("FILE");
+    command
+        ->add_option_function<std::string>(
+            "--dialect", [this](const std::string& name) { rules_.dialect = *rules::ParseDialect(name); },
+            "Names of the metrics that the objectives are about, as in metrics.dialect; both is tempo.")
+        ->check(CLI::IsMember({"tempo", "otel", "both"}))
+        ->default_str("tempo");
+    command->add_option("--runbooks", rules_.runbooks, "Where docs/runbooks.md is to be found.")
+        ->check(CLI::Validator(
+            [](std::string& text) {
+              return text.empty() || text.find_first_of("# \t\n{}") != std::string::npos
+                         ? "expected a link without '#', blanks and braces, such as "
+                           "https://example.org/runbooks.md"
+                         : std::string();
+            },
+            ""))
+        ->type_name("URL")
+        ->capture_default_str();
+    CLI::Option* only = command
+                            ->add_option_function<std::string>(
+                                "--only",
+                                [this](const std::string& part) {
+                                  rules_.braid = part == "braid";
+                                  rules_.slo = part == "slo";
+                                },
+                                "braid: Braid's own alerts only. slo: the objectives only.")
+                            ->check(CLI::IsMember({"braid", "slo"}));
+    command->add_option("--out", rules_.out_file, "Write it there instead of to standard output.")
+        ->type_name("FILE");
+    command
+        ->add_option_function<std::string>(
+            "-o,--output", [this](const std::string& format) { rules_.json = format == "json"; },
+            "How to print.")
+        ->check(CLI::IsMember({"yaml", "json"}))
+        ->default_str("yaml");
+    command->parse_complete_callback([this, slo, only] {
+      if (rules_.braid && rules_.slo) return;
+      if (rules_.slo == slo->empty())
+        throw CLI::ValidationError(only->get_name(),
+                                   slo->empty() ? "slo needs --slo FILE" : "braid makes nothing of --slo");
+    });
+  }
+
+  void Doctor() {
+    CLI::App* command = Add("doctor", "Check Braid and what stands around it, and say what to change.",
+                            kDoctorExamples, [this] {
+                              doctor_.color = WantColor();
+                              return RunDoctor(doctor_, out_);
+                            });
+    AddUrl(command, "--url", &doctor_.probe.url, "Braid's web listener.")->capture_default_str();
+    AddUrl(command, "--prometheus", &doctor_.probe.prometheus, "A Prometheus that is to scrape it.");
+    AddUrl(command, "--loki", &doctor_.probe.loki, "A Loki that is to take its logs.");
+    AddUrl(command, "--tempo", &doctor_.probe.tempo, "A Tempo that is to take its traces.");
+    AddUrl(command, "--jaeger", &doctor_.probe.jaeger, "A Jaeger query service that is to have them.");
+    command
+        ->add_option(
+            "--datasources", doctor_.probe.datasources,
+            "Grafana's data source files, or a folder of them. May be repeated; all are read together.")
+        ->check(CLI::ExistingPath)
+        ->allow_extra_args(false)
+        ->type_name("FILE_OR_DIR");
+    command
+        ->add_option("--org-id", doctor_.probe.org_id,
+                     "Tenant: X-Scope-OrgID for Prometheus, Loki and Tempo.")
+        ->check(CLI::Validator(
+            [](std::string& text) {
+              return net::ValidHttpHeader("X-Scope-OrgID", text) ? std::string() : "has a control character";
+            },
+            ""))
+        ->type_name("TENANT");
+    AddDuration(command, "--timeout", &doctor_.probe.timeout, "How long to wait for one answer.")
+        ->default_str("5s");
+    command->add_flag("!--no-write", doctor_.probe.write, "Do not write the line to Loki.");
+    AddJson(command, &doctor_.json);
+  }
+
   void Version() {
     CLI::App* command = Add("version", "Print the version.", "", [this] {
       if (version_json_) {
@@ -347,6 +523,9 @@ class CommandLine {
   DemoOptions demo_;
   ReplayOptions replay_;
   TraceOptions trace_;
+  ExportDashboardsOptions dashboards_;
+  ExportRulesOptions rules_;
+  DoctorCommandOptions doctor_;
   bool version_json_ = false;
 };
 

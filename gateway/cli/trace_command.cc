@@ -1,12 +1,10 @@
 #include "gateway/cli/trace_command.h"
 
-#include <boost/asio/io_context.hpp>
 #include <optional>
 #include <ostream>
-#include <utility>
 
 #include "base/ids.h"
-#include "base/net/http_client.h"
+#include "base/net/fetch.h"
 #include "gateway/cli/commands.h"
 #include "gateway/cli/trace_view.h"
 
@@ -15,29 +13,6 @@ namespace {
 
 // A trace of 100,000 spans is about 60 MB of JSON.
 constexpr size_t kMaxAnswer = 256 << 20;
-
-Result<net::HttpClient::Response> Fetch(const net::HttpUrl& server, const std::string& target,
-                                        std::chrono::milliseconds timeout) {
-  boost::asio::io_context io;
-  net::HttpClient::Options options;
-  options.server = server;
-  options.max_response_bytes = kMaxAnswer;
-  net::HttpClient client(io, options);
-
-  std::optional<Result<net::HttpClient::Response>> answer;
-  net::HttpClient::Request request;
-  request.method = "GET";
-  request.target = target;
-  request.headers = {{"Accept", "application/json"}};
-  request.timeout = timeout;
-  client.Send(std::move(request), [&](Result<net::HttpClient::Response> result) {
-    answer = std::move(result);
-    io.stop();  // the kept-alive connection would hold the loop
-  });
-  io.run();
-  if (!answer) return Internal("no answer");
-  return *std::move(answer);
-}
 
 void TellUnknown(const TraceOptions& options, const std::string& id, std::ostream& err) {
   err << "trace " << id << " is not known to " << options.url << ".\n"
@@ -70,8 +45,12 @@ int ShowTrace(const TraceOptions& options, std::ostream& out, std::ostream& err)
   std::string base = server->target;
   while (base.ends_with('/')) base.pop_back();
   const std::string hex = ToHex(*id);
-  const Result<net::HttpClient::Response> answer =
-      Fetch(*server, base + "/api/v1/traces/" + hex, options.timeout);
+  const Result<net::HttpClient::Response> answer = net::Fetch(*server, base + "/api/v1/traces/" + hex,
+                                                              {.headers = {{"Accept", "application/json"}},
+                                                               .body = {},
+                                                               .timeout = options.timeout,
+                                                               .max_response_bytes = kMaxAnswer,
+                                                               .tls = nullptr});
   if (!answer.ok()) {
     err << "no answer from " << options.url << ": " << answer.status().message()
         << "\nIs Braid running, and is this its web.listen address? `braid run` starts it; --url says where "

@@ -10,6 +10,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/printable.h"
+#include "gateway/json/json_read.h"
+
 namespace braid::gateway::cli {
 namespace {
 
@@ -21,54 +24,12 @@ constexpr size_t kDeepest = 24;  // levels that are still indented further
 // ANSI: what a piece of text is, not how it looks.
 enum class Tone { kPlain, kDim, kBold, kBad, kWarn, kGood };
 
-std::string_view Text(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr || !value->is_string()) return {};
-  return {value->as_string().data(), value->as_string().size()};
-}
-
 // 64-bit numbers come as strings, as in OTLP JSON.
 uint64_t Number(const json::object& object, std::string_view key) {
-  const std::string_view text = Text(object, key);
+  const std::string_view text = JsonText(object, key);
   uint64_t number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number);
   return number;
-}
-
-const json::array& List(const json::object& object, std::string_view key) {
-  static const json::array kNone;
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_array() ? value->as_array() : kNone;
-}
-
-const json::object& Map(const json::object& object, std::string_view key) {
-  static const json::object kNone;
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_object() ? value->as_object() : kNone;
-}
-
-// Payload as it may be shown: control characters, C1 ones and bidirectional overrides become blanks.
-std::string Clean(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : '\0');
-    const auto third = static_cast<unsigned char>(i + 2 < text.size() ? text[i + 2] : '\0');
-    if (byte < 0x20 || byte == 0x7f) {
-      out += ' ';
-    } else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {  // U+0080 to U+009F
-      out += ' ';
-      ++i;
-    } else if (byte == 0xe2 &&
-               ((next == 0x80 && ((third >= 0xaa && third <= 0xae) || third == 0x8e || third == 0x8f)) ||
-                (next == 0x81 && third >= 0xa6 && third <= 0xa9))) {
-      out += ' ';  // U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 bool StartsCharacter(char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }
@@ -131,8 +92,8 @@ std::string Time(uint64_t ns) {
 }
 
 std::string Plain(const json::value& value) {
-  if (value.is_string()) return Clean({value.as_string().data(), value.as_string().size()});
-  return Clean(json::serialize(value));
+  if (value.is_string()) return Printable({value.as_string().data(), value.as_string().size()});
+  return Printable(json::serialize(value));
 }
 
 struct Span {
@@ -153,7 +114,7 @@ class View {
     Header();
     Tree();
     Rest();
-    for (const json::value& note : List(trace_, "notes")) Line("note: " + Plain(note), Tone::kDim);
+    for (const json::value& note : JsonList(trace_, "notes")) Line("note: " + Plain(note), Tone::kDim);
     return std::move(out_);
   }
 
@@ -176,12 +137,12 @@ class View {
 
   void Collect() {
     std::unordered_map<std::string_view, size_t> by_id;
-    for (const json::value& value : List(trace_, "spans")) {
+    for (const json::value& value : JsonList(trace_, "spans")) {
       if (!value.is_object()) continue;
       const json::object& one = value.as_object();
       Span span{.json = &one,
-                .id = Text(one, "spanId"),
-                .parent = Text(one, "parentSpanId"),
+                .id = JsonText(one, "spanId"),
+                .parent = JsonText(one, "parentSpanId"),
                 .start = Number(one, "startUnixNano"),
                 .duration = Number(one, "durationNano"),
                 .children = {}};
@@ -234,18 +195,18 @@ class View {
   }
 
   void Header() {
-    size_t logs = List(trace_, "logs").size(), errors = 0;
+    size_t logs = JsonList(trace_, "logs").size(), errors = 0;
     std::set<std::string_view> services;
     for (const Span& span : spans_) {
-      logs += List(*span.json, "logs").size();
-      errors += Text(*span.json, "status") == "error" ? 1 : 0;
-      services.insert(Text(*span.json, "service"));
+      logs += JsonList(*span.json, "logs").size();
+      errors += JsonText(*span.json, "status") == "error" ? 1 : 0;
+      services.insert(JsonText(*span.json, "service"));
     }
-    std::string state = Clean(Text(trace_, "state"));
-    if (const std::string_view verdict = Text(trace_, "verdict"); !verdict.empty()) {
-      state += ", " + Clean(verdict);
+    std::string state = Printable(JsonText(trace_, "state"));
+    if (const std::string_view verdict = JsonText(trace_, "verdict"); !verdict.empty()) {
+      state += ", " + Printable(verdict);
     }
-    out_ += Paint("Trace " + Clean(Text(trace_, "traceId")), Tone::kBold) + "  " + state + '\n';
+    out_ += Paint("Trace " + Printable(JsonText(trace_, "traceId")), Tone::kBold) + "  " + state + '\n';
     std::string line =
         begin_ == 0 ? "" : Time(begin_) + " · " + Duration(static_cast<int64_t>(end_ - begin_)) + " · ";
     line +=
@@ -297,13 +258,13 @@ class View {
   void ShowSpan(const Span& span, size_t depth) {
     const json::object& one = *span.json;
     const std::string indent = Indent(depth);
-    const bool failed = Text(one, "status") == "error";
-    std::string kind = Clean(Text(one, "kind"));
+    const bool failed = JsonText(one, "status") == "error";
+    std::string kind = Printable(JsonText(one, "kind"));
     if (kind == "internal") kind.clear();
 
     // Name on the left, then offset, duration and bar in columns of their own.
     const size_t left = width_ - (kBar + 2) - 2 * 11;
-    std::string what = Clean(Text(one, "service")) + "  " + Clean(Text(one, "name"));
+    std::string what = Printable(JsonText(one, "service")) + "  " + Printable(JsonText(one, "name"));
     if (!kind.empty()) what += " (" + kind + ')';
     if (failed) what = "✗ " + what;
     std::string line =
@@ -314,25 +275,25 @@ class View {
     out_ += line + '\n';
 
     const std::string below = indent + "  ";
-    if (const std::string_view message = Text(one, "statusMessage"); !message.empty()) {
-      Line(below + Cut("status: " + Clean(message), width_ - below.size()), Tone::kBad);
+    if (const std::string_view message = JsonText(one, "statusMessage"); !message.empty()) {
+      Line(below + Cut("status: " + Printable(message), width_ - below.size()), Tone::kBad);
     }
     if (*span.note != '\0') {
-      Line(below + "(" + span.note + (span.parent.empty() ? "" : ": " + Clean(span.parent)) + ')',
+      Line(below + "(" + span.note + (span.parent.empty() ? "" : ": " + Printable(span.parent)) + ')',
            Tone::kDim);
     }
     if (options_.attributes) Attributes(one, below);
-    for (const json::value& event : List(one, "events")) {
+    for (const json::value& event : JsonList(one, "events")) {
       if (event.is_object()) ShowEvent(event.as_object(), below);
     }
-    for (const json::value& log : List(one, "logs")) {
+    for (const json::value& log : JsonList(one, "logs")) {
       if (log.is_object()) ShowLog(log.as_object(), below, false);
     }
   }
 
   void Attributes(const json::object& one, const std::string& indent) {
-    for (const auto& [key, value] : Map(one, "attributes")) {
-      Line(indent + Cut(Clean({key.data(), key.size()}) + " = " + Plain(value), width_ - indent.size()),
+    for (const auto& [key, value] : JsonMap(one, "attributes")) {
+      Line(indent + Cut(Printable({key.data(), key.size()}) + " = " + Plain(value), width_ - indent.size()),
            Tone::kDim);
     }
   }
@@ -340,17 +301,17 @@ class View {
   void ShowEvent(const json::object& event, const std::string& indent) {
     const uint64_t time = Number(event, "timeUnixNano");
     std::string text =
-        "◦ " + (time == 0 ? "" : Offset(time, begin_) + " ") + "event " + Clean(Text(event, "name"));
+        "◦ " + (time == 0 ? "" : Offset(time, begin_) + " ") + "event " + Printable(JsonText(event, "name"));
     for (const char* key : {"exception.type", "exception.message"}) {
-      const std::string_view value = Text(Map(event, "attributes"), key);
-      if (!value.empty()) text += (std::string_view(key).ends_with("type") ? ": " : " ") + Clean(value);
+      const std::string_view value = JsonText(JsonMap(event, "attributes"), key);
+      if (!value.empty()) text += (std::string_view(key).ends_with("type") ? ": " : " ") + Printable(value);
     }
     Line(indent + Cut(text, width_ - indent.size()), Tone::kDim);
   }
 
   void ShowLog(const json::object& log, const std::string& indent, bool with_service) {
-    std::string severity = Clean(Text(log, "severityText"));
-    if (severity.empty()) severity = Clean(Text(log, "severity"));
+    std::string severity = Printable(JsonText(log, "severityText"));
+    if (severity.empty()) severity = Printable(JsonText(log, "severity"));
     std::transform(severity.begin(), severity.end(), severity.begin(),
                    [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
     Tone tone = Tone::kPlain;
@@ -361,14 +322,15 @@ class View {
     std::string head = "• " + Pad(severity.empty() ? "LOG" : severity, 5) + ' ';
     if (time != 0 && begin_ != 0) head += PadLeft(Offset(time, begin_), 10) + "  ";
     if (time != 0 && begin_ == 0) head += Time(time) + "  ";
-    if (with_service) head += Clean(Text(log, "service")) + "  ";
+    if (with_service) head += Printable(JsonText(log, "service")) + "  ";
     const json::value* body = log.if_contains("body");
     const std::string text = body == nullptr || body->is_null() ? "" : Plain(*body);
     const size_t room = width_ - std::min(width_ - 10, indent.size() + Width(head));
     out_ += indent + Paint(head + Cut(text, room), tone) + '\n';
 
-    const json::object& join = Map(log, "join");
-    const std::string state = Clean(Text(join, "state")), reason = Clean(Text(join, "reason"));
+    const json::object& join = JsonMap(log, "join");
+    const std::string state = Printable(JsonText(join, "state")),
+                      reason = Printable(JsonText(join, "reason"));
     if (!state.empty()) {
       const std::string why = state + (reason.empty() ? "" : ": " + reason);
       Line(indent + "  " + Cut(why, width_ - indent.size() - 2), Tone::kDim);
@@ -377,7 +339,7 @@ class View {
   }
 
   void Rest() {
-    const json::array& logs = List(trace_, "logs");
+    const json::array& logs = JsonList(trace_, "logs");
     if (logs.empty()) return;
     out_ += "\nLogs that no span here has:\n";
     for (const json::value& log : logs) {
@@ -397,15 +359,12 @@ class View {
 }  // namespace
 
 Result<std::string> RenderTrace(std::string_view body, const TraceViewOptions& options) {
-  json::parse_options parse;
-  parse.max_depth = 256;  // attributes may be nested
-  boost::system::error_code error;
-  const json::value value = json::parse({body.data(), body.size()}, error, {}, parse);
-  if (error) return InvalidArgument("the answer is not JSON: " + error.message());
-  if (!value.is_object() || Text(value.as_object(), "traceId").empty()) {
+  const Result<json::value> value = ParseJson(body);
+  if (!value.ok()) return value.status();
+  if (!value->is_object() || JsonText(value->as_object(), "traceId").empty()) {
     return InvalidArgument("the answer is not a trace: it has no traceId");
   }
-  return View(value.as_object(), options).Run();
+  return View(value->as_object(), options).Run();
 }
 
 }  // namespace braid::gateway::cli

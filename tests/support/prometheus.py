@@ -13,17 +13,22 @@ class Prometheus:
     """A running one with its data in `folder`, which is made if it is not there. Stopped by stop() or with the block.
 
     `target` is scraped every half second, if there is one; `labels` are put on all its series, and `honor_labels` says
-    whether labels of that name on the page win. `features` are those of --enable-feature, `arguments` more flags."""
+    whether labels of that name on the page win. `features` are those of --enable-feature, `arguments` more flags, `job`
+    more settings of the scrape job. `rules` are paths of rule files, `rule_groups` groups of rules; they are evaluated twice
+    a second where they do not say otherwise."""
 
     def __init__(self, folder, target=None, features=("exemplar-storage",), arguments=(), port=None, labels=None,
-                 honor_labels=False):
+                 honor_labels=False, job=None, rules=(), rule_groups=()):
         port = port or free_ports(1)[0]
         self.url = f"http://127.0.0.1:{port}"
         folder.mkdir(exist_ok=True)
+        (folder / "rules.yml").write_text(json.dumps({"groups": list(rule_groups)}))
         (folder / "prometheus.yml").write_text(json.dumps({
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "450ms"},
+            "global": {"scrape_interval": "500ms", "scrape_timeout": "450ms", "evaluation_interval": "500ms"},
+            "rule_files": [str(path) for path in rules] + [f"{folder}/rules.yml"],
             "scrape_configs": [{"job_name": "braid", "honor_labels": honor_labels,
-                                "static_configs": [{"targets": [target], "labels": labels or {}}]}] if target else [],
+                                "static_configs": [{"targets": [target], "labels": labels or {}}],
+                                **(job or {})}] if target else [],
         }))
         self._log_path = folder / "prometheus.log"
         self._log = open(self._log_path, "wb")

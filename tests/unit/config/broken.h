@@ -567,6 +567,17 @@ inline constexpr Broken kBroken[] = {
      "log:\n"
      "\tlevel: info\n"sv,
      "f:2:7: not YAML: a tab stands in the indentation; YAML is indented with blanks\n"},
+    {"QuoteNotClosed",
+     "log:\n"
+     "  level: \"info\n"
+     "  format: text\n"sv,
+     "f:2:10: not YAML: the quote that begins here is not closed\n"
+     "f:2:10: log.level: expected one of debug, info, warn, error, got 'info format: text '; did you mean 'info'?\n"},
+    {"SingleQuoteNotClosed",
+     "log:\n"
+     "  level: &a 'it''s\n"sv,
+     "f:2:10: not YAML: the quote that begins here is not closed\n"
+     "f:2:10: log.level: expected one of debug, info, warn, error, got 'it's '\n"},
     {"FlowNotClosed",
      "sinks: {a: {type: stdout}\n"sv,
      "f:2:1: not YAML: end of map flow not found\n"},

@@ -34,7 +34,8 @@ std::string ReadAll(const std::filesystem::path& path) {
 std::vector<std::filesystem::path> Examples() {
   std::vector<std::filesystem::path> out;
   for (const auto& entry : std::filesystem::directory_iterator(Source("config/examples"))) {
-    out.push_back(entry.path());
+    // Not a gateway's configuration, but what `braid rules export` reads; gateway/rules tests it.
+    if (entry.path().filename() != "slo.yaml") out.push_back(entry.path());
   }
   return out;
 }

@@ -83,7 +83,7 @@ TEST(SchemaTest, EveryKeyIsDocumented) { CheckDocumented(RootSchema(), ""); }
 // Guarantees: they are refused when the schema is compiled, not ignored.
 TEST(SchemaTest, RefusesWhatItWouldIgnore) {
   for (const char* text :
-       {R"({"type":"object","minProperties":1})", R"({"type":"number"})", R"({"$ref":"#/definitions/none"})",
+       {R"({"type":"object","minProperties":1})", R"({"type":"text"})", R"({"$ref":"#/definitions/none"})",
         R"({"type":"object","additionalProperties":true})",
         R"({"oneOf":[{"type":"object"},{"type":"object"}]})", R"({"type":"string","pattern":"("})",
         R"({"type":"string","x-kind":"colour"})"}) {

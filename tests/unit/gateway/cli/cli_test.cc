@@ -64,7 +64,8 @@ TEST_F(CliTest, HelpTeaches) {
   EXPECT_EQ(Braid({"--help"}), kExitOk);
   EXPECT_THAT(out_.str(),
               AllOf(HasSubstr("braid demo"), HasSubstr("OTEL_EXPORTER_OTLP_ENDPOINT"), HasSubstr("78")));
-  for (const char* command : {"run", "validate", "print-config", "schema", "demo", "replay", "trace"}) {
+  for (const char* command : {"run", "validate", "print-config", "schema", "demo", "replay", "trace", "rules",
+                              "doctor", "dashboards"}) {
     EXPECT_EQ(Braid({command, "--help"}), kExitOk) << command;
     EXPECT_THAT(out_.str(), HasSubstr("Examples:\n  braid " + std::string(command))) << command;
     EXPECT_EQ(err_.str(), "");
@@ -86,8 +87,22 @@ TEST_F(CliTest, WrongUse) {
                                              {"trace"},
                                              {"trace", "xyz"},
                                              {"trace", "1", "--url", "ftp://x"},
+                                             {"doctor", "here"},
+                                             {"doctor", "--url", "ftp://x"},
+                                             {"doctor", "--prometheus", "127.0.0.1:9090"},
+                                             {"doctor", "--loki", "http://user:secret@h"},
+                                             {"doctor", "--tempo", "http://h/?a=b"},
+                                             {"doctor", "--datasources", "/nonexistent"},
+                                             {"doctor", "--org-id", "a\nb"},
+                                             {"doctor", "--timeout", "5"},
                                              {"validate", "-o", "xml"},
-                                             {"schema", "a", "b"}}) {
+                                             {"schema", "a", "b"},
+                                             {"dashboards"},
+                                             {"dashboards", "export"},
+                                             {"dashboards", "export", "--out", "x", "--dialect", "grafana"},
+                                             {"dashboards", "export", "--out", "x", "--loki", "http://a"},
+                                             {"rules"},
+                                             {"rules", "exprot"}}) {
     EXPECT_EQ(Braid(words), kExitUsage) << testing::PrintToString(words) << out_.str();
     EXPECT_NE(err_.str(), "") << testing::PrintToString(words);
   }
@@ -175,6 +190,29 @@ TEST_F(CliTest, DemoAndReplay) {
   EXPECT_EQ(replay_.endpoint, "h:2");
   EXPECT_EQ(Braid({"replay", a}), kExitOk);
   EXPECT_EQ(replay_.order, ReplayOptions{}.order);
+}
+
+// Scenario: the doctor where nobody is, with a file of data sources; then with that file alone, good and bad;
+// for people and for programs. Guarantees: exit code 69, 0, 1; the file is looked at in each case; all that
+// was not named says how to include it.
+TEST_F(CliTest, Doctor) {
+  const char* good =
+      File("sources.yaml", "apiVersion: 1\ndatasources:\n  - {name: P, type: prometheus, uid: p}\n");
+  EXPECT_EQ(Braid({"doctor", "--url", "http://127.0.0.1:1", "--datasources", good}), kExitUnavailable);
+  EXPECT_THAT(out_.str(),
+              AllOf(HasSubstr("FAIL     braid.ready "), HasSubstr("Is Braid running"),
+                    HasSubstr("ok       datasources.parse "), HasSubstr("1 data source in 1 file\n")));
+  EXPECT_EQ(Braid({"doctor", "--url", "", "--datasources", good}), kExitOk);
+  for (const char* hint : {"--prometheus http://", "--loki http://", "--tempo http://", "--jaeger http://"}) {
+    EXPECT_THAT(out_.str(), HasSubstr(hint));
+  }
+  const char* bad = File("bad-sources.yaml", "apiVersion: 1\ndatasources:\n  - {type: prometheus}\n");
+  EXPECT_EQ(Braid({"doctor", "--url", "", "--datasources", good, "--datasources", bad, "-o", "json"}),
+            kExitFailure);
+  EXPECT_THAT(out_.str(), AllOf(testing::StartsWith("{\n  \"ok\": false"),
+                                HasSubstr("bad-sources.yaml:3:5: a data source needs")));
+  EXPECT_EQ(Braid({"doctor", "--url", ""}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("--datasources FILE_OR_DIR"));
 }
 
 }  // namespace

@@ -1,0 +1,34 @@
+// Everything that is generated, as the text of its file: every dashboard, and the data sources, in every dialect.
+
+import type * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
+
+import { correlation } from "./dashboards/correlation.js";
+import { map } from "./dashboards/map.js";
+import { operations } from "./dashboards/operations.js";
+import { service } from "./dashboards/service.js";
+import { services } from "./dashboards/services.js";
+import { slo } from "./dashboards/slo.js";
+import { type Dialect, dialects } from "./dialect.js";
+import { sources, sourcesPath } from "./provisioning.js";
+
+const dashboards: ((dialect: Dialect) => dashboard.Dashboard)[] = [
+  services,
+  service,
+  map,
+  correlation,
+  operations,
+  slo,
+];
+
+/** Path under dashboards/grafana to content. */
+export function generateAll(): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const dialect of dialects) {
+    files.set(sourcesPath(dialect), sources(dialect));
+    for (const make of dashboards) {
+      const made = make(dialect);
+      files.set(`${dialect.name}/${made.uid}.json`, JSON.stringify(made, null, 2) + "\n");
+    }
+  }
+  return files;
+}

@@ -1,0 +1,21 @@
+// Writes the dashboards and data sources of both dialects: npm run generate.
+
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { generateAll } from "./all.js";
+
+/** dashboards/grafana; this file runs from out/src. */
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const files = generateAll();
+  for (const folder of new Set([...files.keys()].map((path) => dirname(path)))) {
+    const to = join(ROOT, folder);
+    mkdirSync(to, { recursive: true });
+    for (const old of readdirSync(to)) if (old.endsWith(".json")) rmSync(join(to, old));
+  }
+  for (const [path, text] of files) writeFileSync(join(ROOT, path), text);
+  console.log(`${files.size} files written`);
+}
