@@ -305,6 +305,7 @@ class OtlpRounds::Writer final : public RoundWriter {
     if (items_.empty()) return;
     auto chunk = std::make_shared<Chunk>();
     chunk->signal = Signal::kMetrics;
+    chunk->in_order = true;
     chunk->count = count_;
     std::string request;
     request.reserve(metrics_.size() + 128);

@@ -502,6 +502,7 @@ class SampleRounds::Writer final : public RoundWriter {
     auto chunk = std::make_shared<Chunk>();
     chunk->content = Chunk::Content::kSamples;
     chunk->signal = Signal::kMetrics;
+    chunk->in_order = true;
     chunk->count = count_;
     chunk->bytes = slabs_.TakeUnbounded(content_.size());
     chunk->bytes.Append(content_);

@@ -25,7 +25,7 @@ STATUSES = {OK: "OK", ERROR: "ERROR"}
 # Span.flags: whether the parent is in another process is known, and is so.
 REMOTE_KNOWN, REMOTE = 0x100, 0x200
 
-MAX_VALUE_BYTES = 1024
+MAX_VALUE_BYTES = 2048
 NATIVE_SCHEMA = 3
 NATIVE_BUCKETS = 160
 
