@@ -297,7 +297,10 @@ Sink BindSink(const Node::Member& member, uint64_t budget) {
     for (const Node::Member& label : labels->members) sink.labels.emplace_back(label.key, label.value.text);
   }
   if (const Node* derived = node.Find("derived_metrics")) {
-    sink.derived_metrics = {.enabled = Bool(*derived, "enabled"), .interval = Duration(*derived, "interval")};
+    sink.derived_metrics.enabled = Bool(*derived, "enabled");
+    sink.derived_metrics.interval = Duration(*derived, "interval");
+    for (const Node::Member& attribute : Get(*derived, "resource_attributes").members)
+      sink.derived_metrics.resource_attributes.emplace_back(attribute.key, attribute.value.text);
   }
   if (sink.type == Sink::Type::kPrometheusRemoteWrite) sink.remote_write = BindRemoteWrite(node);
   if (const Node* path = node.Find("path")) sink.path = path->text;

@@ -322,6 +322,7 @@ struct Queue {
 struct DerivedMetrics {
   bool enabled = false;
   milliseconds interval{60'000};
+  std::vector<std::pair<std::string, std::string>> resource_attributes;  // in order of the file
   friend bool operator==(const DerivedMetrics&, const DerivedMetrics&) = default;
 };
 

@@ -17,6 +17,7 @@
 #include "gateway/core/pinned_traces.h"
 #include "gateway/derive_config.h"
 #include "gateway/filter_config.h"
+#include "gateway/instance_id.h"
 #include "gateway/sink_config.h"
 #include "gateway/version.h"
 
@@ -104,6 +105,10 @@ Gateway::MemoryPlan Gateway::PlanMemory(const config::Config& config, size_t cor
   plan.window_records =
       std::bit_floor(std::clamp<size_t>(budget / 4 / kRecordBytes / cores, 1 << 12, 1 << 28));
   return plan;
+}
+
+std::string Gateway::instance_id() const {
+  return InstanceId(HostName(), {web_port(), otlp_grpc_port(), otlp_http_port(), remote_write_port()});
 }
 
 Status Gateway::MakeSinks() {
@@ -262,6 +267,12 @@ Status Gateway::Start() {
   });
   for (size_t i = 0; i < core_count_; ++i) cores_[i]->Start("braid-core-" + std::to_string(i));
   if (Status status = StartListeners(); !status.ok()) return status;
+  if (push_) {
+    // The ports are known by now.
+    boost::asio::post(background_, [this, id = instance_id()] {
+      push_->Start({{"service.name", "braid"}, {"service.instance.id", id}});
+    });
+  }
 
   spdlog::info(
       "journal.mode is memory: what has been acknowledged and not yet delivered is lost if the process dies");
@@ -287,7 +298,8 @@ void Gateway::MakePush() {
     } else if (sink.derived_metrics.enabled) {
       target.interval = sink.derived_metrics.interval;
       target.selection = {true, false, false};
-      exporters::OtlpMetricsWriter::Options& otlp = target.otlp.emplace();
+      exporters::OtlpRounds::Options& otlp = target.otlp.emplace();
+      otlp.resource = sink.derived_metrics.resource_attributes;
       otlp.max_bytes = config_.memory.budget / 8;
       otlp.chunk_bytes = config_.batch.max_bytes;
     } else {
@@ -318,7 +330,6 @@ void Gateway::MakePush() {
                                      .count());
   };
   push_ = std::make_unique<MetricPush>(background_, std::move(options), std::move(targets), *slabs_);
-  push_->Start();
 }
 
 // Tells each store which traces exemplars point to, and learns which of them it does not have. On the

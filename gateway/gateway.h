@@ -60,6 +60,9 @@ class Gateway : public Backend {
   uint16_t remote_write_port() const { return remote_write_ ? remote_write_->port() : 0; }
   uint16_t web_port() const { return web_ ? web_->port() : 0; }
 
+  // See InstanceId(). REQUIRES: Start() succeeded.
+  std::string instance_id() const;
+
   void Snapshot(Thread thread, std::function<void(std::shared_ptr<const GatewaySnapshot>)> done) override;
   void FetchTrace(const TraceId& id, std::function<void(std::shared_ptr<const TraceMaterial>)> done) override;
   const correlate::SeriesOwner& series() const override { return *series_; }

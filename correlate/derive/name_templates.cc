@@ -3,6 +3,9 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <utility>
+
+#include "correlate/model/epoch.h"
 
 namespace braid::correlate {
 namespace {
@@ -51,24 +54,131 @@ void NameTemplates::Split(std::string_view name, std::vector<Part>* parts) {
   }
 }
 
-// Whether any word may stand behind this beginning.
-bool NameTemplates::Learn(uint64_t node, std::string_view word) {
-  auto at = nodes_.find(node);
-  if (at == nodes_.end()) {
-    if (nodes_.size() >= options_.max_nodes) return false;
-    at = nodes_.try_emplace(node).first;
+// ---- Nodes ------------------------------------------------------------------------------------------------
+
+NameTemplates::NameTemplates(const Options& options, uint64_t seed)
+    : options_(options), seed_(seed), admission_(options.max_nodes) {}
+
+// At the end of its service's young nodes.
+void NameTemplates::Link(uint32_t node) {
+  Service& service = services_[nodes_[node].service];
+  nodes_[node].older = service.newest;
+  nodes_[node].newer = kNone;
+  (service.newest == kNone ? service.oldest : nodes_[service.newest].newer) = node;
+  service.newest = node;
+}
+
+void NameTemplates::Unlink(uint32_t node) {
+  const Node& gone = nodes_[node];
+  Service& service = services_[gone.service];
+  (gone.older == kNone ? service.oldest : nodes_[gone.older].newer) = gone.newer;
+  (gone.newer == kNone ? service.newest : nodes_[gone.newer].older) = gone.older;
+}
+
+uint32_t NameTemplates::ServiceOf(uint64_t key) {
+  const auto [at, fresh] = services_by_key_.try_emplace(key, static_cast<uint32_t>(services_.size()));
+  if (!fresh) return at->second;
+  if (free_services_.empty()) {
+    services_.emplace_back();
+  } else {
+    at->second = free_services_.back();
+    free_services_.pop_back();
   }
-  Node& known = at->second;
-  if (known.open) return true;
+  services_[at->second] = {.key = key};
+  return at->second;
+}
+
+// A node without children, or kNone if there is no room for it.
+uint32_t NameTemplates::Add(uint64_t service_key, uint64_t key) {
+  const uint32_t owner = ServiceOf(service_key);
+  Service& service = services_[owner];
+  bool room = admission_.Admit(owner);
+  if (!room && service.oldest != kNone) {
+    ++service.nodes;  // so that it does not lose its number with its last node
+    Remove(service.oldest);
+    --service.nodes;
+    room = admission_.Admit(owner);
+    ++replaced_;
+  }
+  if (!room) {
+    ++refused_;
+    if (service.nodes == 0) {
+      services_by_key_.erase(service.key);
+      free_services_.push_back(owner);
+    }
+    return kNone;
+  }
+  ++service.nodes;
+  uint32_t at = static_cast<uint32_t>(nodes_.size());
+  if (free_nodes_.empty()) {
+    nodes_.emplace_back();
+  } else {
+    at = free_nodes_.back();
+    free_nodes_.pop_back();
+  }
+  nodes_[at].key = key;
+  nodes_[at].service = owner;
+  nodes_[at].live = true;
+  nodes_by_key_.emplace(key, at);
+  return at;
+}
+
+void NameTemplates::Remove(uint32_t at) {
+  Node& node = nodes_[at];
+  if (node.young()) Unlink(at);
+  nodes_by_key_.erase(node.key);
+  admission_.Release(node.service);
+  if (Service& service = services_[node.service]; --service.nodes == 0) {
+    services_by_key_.erase(service.key);
+    free_services_.push_back(node.service);
+  }
+  node = Node{};
+  free_nodes_.push_back(at);
+}
+
+void NameTemplates::Advance(uint64_t tick) {
+  const uint64_t passed = tick - std::exchange(now_, tick);
+  const uint64_t period = std::max<uint64_t>(options_.idle_ticks / 8, 1);
+  const size_t size = nodes_.size();
+  const size_t part = passed >= period ? size : std::min<size_t>(size, size * passed / period + 1);
+  for (size_t left = part; left != 0; --left) {
+    if (++sweep_ >= size) sweep_ = 0;
+    const Node& node = nodes_[sweep_];
+    if (node.live && static_cast<uint32_t>(tick) - node.last_tick > options_.idle_ticks)
+      Remove(static_cast<uint32_t>(sweep_));
+  }
+}
+
+size_t NameTemplates::bytes() const {
+  // Close enough: how much of their capacity the children use is not counted.
+  constexpr size_t kMapEntry = sizeof(std::pair<uint64_t, uint32_t>) + 1;
+  size_t bytes = nodes_.capacity() * sizeof(Node) + services_.capacity() * sizeof(Service) +
+                 (nodes_by_key_.capacity() + services_by_key_.capacity()) * kMapEntry;
+  for (const Node& node : nodes_) bytes += node.children.capacity() * sizeof(uint32_t);
+  return bytes;
+}
+
+// ---- Names ------------------------------------------------------------------------------------------------
+
+// Whether any word may stand behind this beginning.
+bool NameTemplates::Learn(uint64_t service, uint64_t key, std::string_view word) {
+  const auto known = nodes_by_key_.find(key);
+  const uint32_t at = known != nodes_by_key_.end() ? known->second : Add(service, key);
+  if (at == kNone) return false;
+  Node& node = nodes_[at];
+  node.last_tick = static_cast<uint32_t>(now_);
+  if (node.open) return true;
   const auto hash = static_cast<uint32_t>(XXH3_64bits_withSeed(word.data(), word.size(), seed_));
-  const auto place = std::lower_bound(known.children.begin(), known.children.end(), hash);
-  if (place != known.children.end() && *place == hash) return false;
-  if (known.children.size() >= options_.max_children) {
-    known.open = true;
-    known.children = {};
+  const auto place = std::lower_bound(node.children.begin(), node.children.end(), hash);
+  if (place != node.children.end() && *place == hash) return false;
+  if (node.young()) Unlink(at);
+  if (node.children.size() >= options_.max_children) {
+    node.open = true;
+    node.children = {};
     return true;
   }
-  known.children.insert(place, hash);
+  node.children.insert(place, hash);
+  if (node.young()) Link(at);
   return false;
 }
 
@@ -103,13 +213,14 @@ std::string_view NameTemplates::Apply(std::string_view service, std::string_view
   }
 
   Split(masked_, &parts_);
-  uint64_t node = XXH3_64bits_withSeed(service.data(), service.size(), seed_ ^ parts_.size());
+  const uint64_t whose = XXH3_64bits_withSeed(service.data(), service.size(), seed_);
+  uint64_t node = Mix64(whose ^ parts_.size());
   out_.clear();
   bool first = true;
   for (const Part& part : parts_) {
     std::string_view text = part.text;
     // What has been recognised already is not learned again: "{id}" splits into '{', "id" and '}'.
-    if (part.word && !first && Learn(node, part.text)) text = "<_>";
+    if (part.word && !first && Learn(whose, node, part.text)) text = "<_>";
     if (part.word) first = false;
     out_.append(text);
     node = XXH3_64bits_withSeed(text.data(), text.size(), node);

@@ -103,6 +103,8 @@ void SeriesDelta::Clear() {
   thresholds_malformed = 0;
   thresholds_coarsened = 0;
   names_merged = 0;
+  template_nodes_refused = 0;
+  template_nodes_replaced = 0;
 }
 
 size_t SeriesDelta::ByteSize() const {

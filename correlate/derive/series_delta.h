@@ -251,6 +251,8 @@ struct SeriesDelta {
   uint64_t thresholds_malformed = 0;  // rows of spans with an `ot=th` that cannot be read
   uint64_t thresholds_coarsened = 0;  // rows beyond max_thresholds, whose threshold was rounded
   uint64_t names_merged = 0;          // signatures counted under a template
+  uint64_t template_nodes_refused = 0;
+  uint64_t template_nodes_replaced = 0;  // see NameTemplates
 
   Cell& cell(uint32_t row) { return *reinterpret_cast<Cell*>(cells[row]); }
   const Cell& cell(uint32_t row) const { return *reinterpret_cast<const Cell*>(cells[row]); }

@@ -85,6 +85,8 @@ void SeriesOwner::Publish() {
   stats.thresholds_malformed = state.thresholds_malformed;
   stats.thresholds_coarsened = state.thresholds_coarsened;
   stats.names_merged = state.names_merged;
+  stats.template_nodes_refused = state.template_nodes_refused;
+  stats.template_nodes_replaced = state.template_nodes_replaced;
   stats.deltas_merged = state.deltas_merged;
   // Close enough for a gauge, and independent of how many series there are.
   const size_t plane =

@@ -76,6 +76,8 @@ class SeriesOwner {
     uint64_t thresholds_malformed = 0;
     uint64_t thresholds_coarsened = 0;
     uint64_t names_merged = 0;
+    uint64_t template_nodes_refused = 0;
+    uint64_t template_nodes_replaced = 0;
     uint64_t deltas_merged = 0;
     uint64_t deltas_pending = 0;
     uint64_t bytes = 0;

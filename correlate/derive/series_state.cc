@@ -200,6 +200,8 @@ void SeriesState::MergeOne(const SeriesDelta& delta, uint32_t shard) {
   thresholds_malformed += delta.thresholds_malformed;
   thresholds_coarsened += delta.thresholds_coarsened;
   names_merged += delta.names_merged;
+  template_nodes_refused += delta.template_nodes_refused;
+  template_nodes_replaced += delta.template_nodes_replaced;
   ++deltas_merged;
 }
 

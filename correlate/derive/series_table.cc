@@ -124,7 +124,7 @@ SeriesTable::SeriesTable(const Options& options, const DeriveOptions& derive, ui
       room_(options_, 1),
       room_uncounted_(options_, 4),
       labels_(derive),
-      templates_({}, seed),
+      templates_({.max_nodes = options.max_template_nodes, .idle_ticks = options.expire_ticks * 4}, seed),
       pool_(std::make_shared<SeriesDeltaPool>(
           CellLayout(std::max(buckets_.buckets(), graph_buckets_.buckets()), natives_.size()), kDeltas)),
       delta_(pool_->Take(), SeriesDeltaRecycler{pool_}) {
@@ -630,6 +630,9 @@ void SeriesTable::OfferCandidate(const Batch& batch, uint16_t group, std::string
 // long.
 void SeriesTable::Sweep(uint64_t tick) {
   const uint64_t passed = tick - std::exchange(swept_tick_, tick);
+  templates_.Advance(tick);
+  delta_->template_nodes_refused += templates_.TakeRefused();
+  delta_->template_nodes_replaced += templates_.TakeReplaced();
   const auto share = [&](size_t size, uint64_t period) {
     return passed >= period ? size : std::min<size_t>(size, size * passed / period + 1);
   };
@@ -727,8 +730,8 @@ SeriesDeltaPtr SeriesTable::TakeDelta(uint64_t tick) {
 
 size_t SeriesTable::bytes() const {
   return slots_.capacity() * sizeof(Slot) + rows_.capacity() * sizeof(Row) + bars_.bytes() +
-         strings_.bytes() + nodes_.capacity() * sizeof(Node) + screens_.capacity() * sizeof(SpanScreen) +
-         by_hash_.capacity() * 17 + delta_->ByteSize();
+         strings_.bytes() + nodes_.capacity() * sizeof(Node) + templates_.bytes() +
+         screens_.capacity() * sizeof(SpanScreen) + by_hash_.capacity() * 17 + delta_->ByteSize();
 }
 
 }  // namespace braid::correlate

@@ -103,6 +103,9 @@ class SeriesTable {
     // often as down. A threshold is distinct no longer when its last row ends.
     size_t max_thresholds = 1024;
 
+    // Beginnings of span names that metrics.names learns from, at most some 600 bytes each.
+    size_t max_template_nodes = 8192;
+
     // Exemplars kept between two hand-overs, 80 bytes each.
     size_t max_exemplars = 32'768;
 
@@ -287,6 +290,7 @@ class SeriesTable {
   const DeriveOptions& derive() const { return derive_; }
   size_t series() const { return live_rows_; }
   size_t signatures() const { return used_slots_; }
+  size_t template_nodes() const { return templates_.nodes(); }
 
   // Physical bytes of the tables, labels and the delta being filled.
   size_t bytes() const;

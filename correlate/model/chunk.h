@@ -49,6 +49,7 @@ class Chunk {
 
   Content content = Content::kOtlp;
   Signal signal = Signal::kTraces;
+  bool in_order = false;  // not to be sent before earlier ones that are in order have left: rounds of metrics
   uint32_t shard = 0;
   uint32_t tenant = 0;
   uint64_t tick = 0;   // of its encoding

@@ -974,6 +974,7 @@ ShardGauges Shard::gauges() {
   g.series = series_.series();
   g.series_bytes = series_.bytes();
   g.signatures = series_.signatures();
+  g.template_nodes = series_.template_nodes();
   g.graph_waiting = graph_.waiting();
   g.graph_callers = graph_.callers();
   g.graph_bytes = graph_.bytes();
@@ -1051,6 +1052,7 @@ uint64_t Shard::Digest() const {
   mix(held_logs_.bytes());
   mix(open_traces_);
   mix(series_.series());
+  mix(series_.template_nodes());
   for (const uint64_t word :
        {stats_.spans, stats_.duplicate_spans, stats_.logs, stats_.metrics, stats_.late_spans,
         stats_.logs_joined_at_once, stats_.logs_joined_waiting, stats_.join_wait_ticks, stats_.chunks,

@@ -1,39 +1,29 @@
 #include "exporters/encode/otlp_metrics.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
-#include <cmath>
+#include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "base/ids.h"
 #include "base/wire.h"
+#include "exporters/encode/otlp_buckets.h"
+#include "exporters/encode/otlp_metric_fields.h"
+#include "exporters/encode/otlp_point.h"
 
 namespace braid::exporters {
+
+using namespace otlp_fields;
+
 namespace {
 
-// Field numbers of opentelemetry-proto (metrics.proto, common.proto, resource.proto).
-constexpr uint32_t kResourceMetrics = 1, kScopeMetrics = 2, kMetric = 2;  // in request, resource, scope
-constexpr uint32_t kResource = 1, kResourceAttributes = 1, kScope = 1, kScopeName = 1;
-constexpr uint32_t kKey = 1, kAnyValue = 2, kStringValue = 1;
-constexpr uint32_t kName = 1, kDescription = 2, kUnit = 3, kGauge = 5, kSum = 7, kHistogram = 9,
-                   kExponential = 10, kSummary = 11;
-constexpr uint32_t kDataPoints = 1, kTemporality = 2, kMonotonic = 3;
-constexpr uint64_t kCumulative = 2;
-constexpr uint32_t kStart = 2, kTime = 3, kCount = 4, kPointSum = 5;  // of every kind of point
-constexpr uint32_t kNumberAttributes = 7, kAsDouble = 4, kNumberExemplars = 5;
-constexpr uint32_t kHistogramAttributes = 9, kBucketCounts = 6, kBounds = 7, kHistogramExemplars = 8;
-constexpr uint32_t kExponentialAttributes = 1, kScale = 6, kZeroCount = 7, kPositive = 8, kNegative = 9,
-                   kExponentialExemplars = 11, kZeroThreshold = 14;
-constexpr uint32_t kOffset = 1, kOffsetCounts = 2;
-constexpr uint32_t kSummaryAttributes = 7, kQuantiles = 6, kQuantile = 1, kQuantileValue = 2;
-constexpr uint32_t kExemplarTime = 2, kExemplarDouble = 3, kExemplarSpan = 4, kExemplarTrace = 5,
-                   kExemplarAttributes = 7;
+constexpr std::string_view kScopeOfAll = "braid";
 
-// OTLP's buckets lie one beside the other; a histogram that is spread wider is made coarser.
-constexpr int64_t kMostBuckets = 1024;
-constexpr int32_t kLeastScale = -10;
-
-uint64_t Whole(double count) { return count > 0 ? static_cast<uint64_t>(std::llround(count)) : 0; }
+// A place's mark: what was sent of the point last was rounded.
+constexpr uint32_t kRounded = 1;
 
 // UCUM's spelling of what OpenMetrics calls it.
 std::string_view Ucum(std::string_view unit) {
@@ -49,26 +39,67 @@ void Append(std::string* out, T value) {
   out->append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-class Writer final : public OtlpMetricsWriter {
+void KeyValue(uint32_t field, std::string_view key, std::string_view value, std::string* out) {
+  wire::Writer w(out);
+  const size_t pair = w.Begin(field);
+  w.Bytes(kKey, key);
+  const size_t any = w.Begin(kAnyValue);
+  w.Bytes(kStringValue, value);
+  w.End(any);
+  w.End(pair);
+}
+
+}  // namespace
+
+class OtlpRounds::Writer final : public RoundWriter {
  public:
-  Writer(const Options& options, SlabPool& slabs)
-      : OtlpMetricsWriter(PageWriter::Options{.max_bytes = options.max_bytes}), o_(options), slabs_(slabs) {}
+  Writer(const OtlpRounds::Options& options, SlabPool& slabs, SentPoints& sent, Stats& totals,
+         int64_t time_ms)
+      : RoundWriter({.max_bytes = options.max_bytes}),
+        o_(options),
+        slabs_(slabs),
+        sent_(sent),
+        totals_(totals),
+        time_ns_(static_cast<uint64_t>(time_ms) * 1'000'000) {}
 
-  size_t bytes() const override { return cut_bytes_ + metrics_.size() + points_.size(); }
+  size_t bytes() const override { return cut_bytes_ + metrics_.size() + points_bytes_.size(); }
 
-  std::vector<ChunkPtr> Take() override { return std::move(chunks_); }
-
- private:
-  void BeginFamily() override { kind_ = 0; }
-  void EndFamily() override { CutMetric(); }
-  void PutEnd() override {
-    CutMetric();
-    CutChunk();
+  void PutGone(const SentPoints::Place& place) override {
+    const Chunk& chunk = sent_.ChunkOf(place);
+    const ChunkItem& item = chunk.items[place.item];
+    const OtlpMetricHead head = ReadOtlpMetricHead(chunk.ItemBytes(item));
+    if (head.kind != kind_ || head.name != name_) {
+      CutMetric();
+      kind_ = head.kind;
+      name_ = head.name;
+      help_ = head.description;
+      unit_ = head.unit;
+    }
+    point_.clear();
+    AppendEndOfSeries(kind_, PointAt(place), time_ns_, &point_);
+    ++totals_.stale_markers;
+    wire::Writer(&points_bytes_).Bytes(kDataPoints, point_);
+    Added();
   }
 
+  std::vector<ChunkPtr> Take() override {
+    CutMetric();
+    CutChunk();
+    return std::move(chunks_);
+  }
+
+ private:
+  void BeginFamily() override {
+    kind_ = 0;
+    name_ = family().name;
+    help_ = family().help;
+    unit_ = Ucum(family().unit);
+    family_hash_ = XXH3_64bits(name_.data(), name_.size());
+  }
+  void EndFamily() override { CutMetric(); }
+
   void PutCounter(double value, uint64_t created_ns, const ExemplarView* exemplar) override {
-    Open(kSum);
-    Attributes(kNumberAttributes);
+    Open(kSum, kNumberAttributes);
     Times(created_ns);
     wire::Writer(&point_).Double(kAsDouble, value);
     if (exemplar != nullptr) Exemplar(kNumberExemplars, *exemplar);
@@ -76,8 +107,7 @@ class Writer final : public OtlpMetricsWriter {
   }
 
   void PutGauge(double value) override {
-    Open(kGauge);
-    Attributes(kNumberAttributes);
+    Open(kGauge, kNumberAttributes);
     Times(0);
     wire::Writer(&point_).Double(kAsDouble, value);
     Close();
@@ -88,50 +118,41 @@ class Writer final : public OtlpMetricsWriter {
       PutExponential(*histogram.native, histogram, created_ns);
       return;
     }
-    Open(kHistogram);
+    Open(kHistogram, kHistogramAttributes);
     wire::Writer w(&point_);
     Times(created_ns);
-    uint64_t count = 0;
-    part_.clear();
-    for (const double one : histogram.counts) {
-      count += Whole(one);
-      Append(&part_, Whole(one));
-    }
-    w.Fixed64(kCount, count);
+    buckets_.SetExplicit(histogram.counts, Before(OtlpBuckets::HasFraction(histogram.counts), created_ns));
+    rounded_ = buckets_.rounded();
+    w.Fixed64(kCount, buckets_.count());
     if (classic_sum) w.Double(kPointSum, histogram.sum);
-    w.Bytes(kBucketCounts, part_);
+    const std::span<const uint64_t> counts = buckets_.counts();
+    w.Bytes(kBucketCounts, {reinterpret_cast<const char*>(counts.data()), counts.size_bytes()});
     part_.clear();
     for (const double bound : histogram.bounds) Append(&part_, bound);
     if (!part_.empty()) w.Bytes(kBounds, part_);
     for (const ExemplarView* exemplar : histogram.exemplars) {
       if (exemplar != nullptr) Exemplar(kHistogramExemplars, *exemplar);
     }
-    Attributes(kHistogramAttributes);
     Close();
   }
 
   void PutExponential(const NativeView& native, const HistogramView& histogram, uint64_t created_ns) {
-    Open(kExponential);
+    Open(kExponential, kExponentialAttributes);
     wire::Writer w(&point_);
-    Attributes(kExponentialAttributes);
     Times(created_ns);
-    positive_.assign(native.positive.begin(), native.positive.end());
-    negative_.assign(native.negative.begin(), native.negative.end());
-    int32_t scale = native.schema;
-    while ((Spread(positive_) > kMostBuckets || Spread(negative_) > kMostBuckets) && scale > kLeastScale) {
-      Coarsen(&positive_);
-      Coarsen(&negative_);
-      --scale;
-    }
-    uint64_t count = Whole(native.zero_count);
-    for (const NativeBucket& bucket : positive_) count += Whole(bucket.count);
-    for (const NativeBucket& bucket : negative_) count += Whole(bucket.count);
-    w.Fixed64(kCount, count);
+    buckets_.SetExponential(native, Before(OtlpBuckets::HasFraction(native), created_ns));
+    rounded_ = buckets_.rounded();
+    w.Fixed64(kCount, buckets_.count());
     if (histogram.has_sum) w.Double(kPointSum, histogram.sum);
-    w.Sint(kScale, scale);
-    w.Fixed64(kZeroCount, Whole(native.zero_count));
-    Buckets(kPositive, positive_);
-    Buckets(kNegative, negative_);
+    w.Sint(kScale, buckets_.scale());
+    w.Fixed64(kZeroCount, buckets_.zero_count());
+    const OtlpBuckets& b = buckets_;
+    Buckets(
+        kPositive, b.positive(), [&b](size_t i) { return b.positive_index(i); },
+        [&b](size_t i) { return b.positive_count(i); });
+    Buckets(
+        kNegative, b.negative(), [&b](size_t i) { return b.negative_index(i); },
+        [&b](size_t i) { return b.negative_count(i); });
     for (const ExemplarView& exemplar : native.exemplars) Exemplar(kExponentialExemplars, exemplar);
     if (native.exemplars.empty()) {
       for (const ExemplarView* exemplar : histogram.exemplars) {
@@ -143,7 +164,7 @@ class Writer final : public OtlpMetricsWriter {
   }
 
   void PutSummary(const SummaryView& summary, uint64_t created_ns) override {
-    Open(kSummary);
+    Open(kSummary, kSummaryAttributes);
     wire::Writer w(&point_);
     Times(created_ns);
     w.Fixed64(kCount, summary.count);
@@ -155,76 +176,71 @@ class Writer final : public OtlpMetricsWriter {
       q.Double(kQuantileValue, summary.values[i]);
       w.Bytes(kQuantiles, part_);
     }
-    Attributes(kSummaryAttributes);
     Close();
   }
 
-  static int64_t Spread(const std::vector<NativeBucket>& buckets) {
-    return buckets.empty() ? 0 : int64_t{buckets.back().index} - buckets.front().index + 1;
+  // What was sent of this histogram since it began, if that matters.
+  OtlpSentHistogram* Before(bool fraction, uint64_t created_ns) {
+    if (!has_before_ || (!fraction && sent_[id_].mark != kRounded)) return nullptr;
+    before_.Read(kind_, PointAt(sent_[id_]));
+    return before_.start_ns == created_ns ? &before_ : nullptr;
   }
 
-  // Halves the resolution: two neighbours, of which the upper one has an even index, become one.
-  static void Coarsen(std::vector<NativeBucket>* buckets) {
-    size_t kept = 0;
-    for (const NativeBucket& bucket : *buckets) {
-      // Rounds towards +infinity, below zero too.
-      const int32_t index = (bucket.index >> 1) + (bucket.index & 1);
-      if (kept > 0 && (*buckets)[kept - 1].index == index) {
-        (*buckets)[kept - 1].count += bucket.count;
-      } else {
-        (*buckets)[kept++] = {index, bucket.count};
-      }
-    }
-    buckets->resize(kept);
-  }
-
-  void Buckets(uint32_t field, const std::vector<NativeBucket>& buckets) {
-    if (buckets.empty()) return;
+  template <typename Index, typename Count>
+  void Buckets(uint32_t field, size_t size, Index index, Count count) {
+    if (size == 0) return;
     part_.clear();
-    int64_t next = buckets.front().index;
-    for (const NativeBucket& bucket : buckets) {
-      for (; next < bucket.index; ++next) part_ += '\0';
+    int64_t next = index(0);
+    for (size_t i = 0; i < size; ++i, ++next) {
+      for (; next < index(i); ++next) part_ += '\0';
       char varint[10];
-      part_.append(varint, static_cast<size_t>(wire::WriteVarint(Whole(bucket.count), varint) - varint));
-      ++next;
+      part_.append(varint, static_cast<size_t>(wire::WriteVarint(count(i), varint) - varint));
     }
     more_.clear();
     wire::Writer w(&more_);
-    w.Sint(kOffset, int64_t{buckets.front().index} - 1);
+    w.Sint(kOffset, int64_t{index(0)} - 1);
     w.Bytes(kOffsetCounts, part_);
     wire::Writer(&point_).Bytes(field, more_);
   }
 
-  void Open(uint32_t kind) {
+  // Begins a point, with the labels that were checked.
+  void Open(uint32_t kind, uint32_t attributes) {
     if (kind_ != kind) CutMetric();
     kind_ = kind;
     point_.clear();
+    for (const Label& label : labels()) KeyValue(attributes, label.name, label.value, &point_);
+    const XXH128_hash_t hash = XXH3_128bits_withSeed(point_.data(), point_.size(), family_hash_ ^ kind);
+    SentPoints::Seen seen;
+    std::tie(id_, seen) = sent_.Find({hash.low64, hash.high64});
+    has_before_ = seen == SentPoints::Seen::kBefore;
+    rounded_ = false;
   }
 
   void Close() {
-    wire::Writer(&points_).Bytes(kDataPoints, point_);
+    ++points_;
+    sent_[id_].mark = rounded_ ? kRounded : 0;
+    under_way_.push_back({id_, static_cast<uint32_t>(points_bytes_.size())});
+    wire::Writer(&points_bytes_).Bytes(kDataPoints, point_);
+    Added();
+  }
+
+  void Added() {
     ++point_count_;
-    if (points_.size() >= o_.metric_bytes) CutMetric();
+    if (points_bytes_.size() >= o_.metric_bytes) CutMetric();
+  }
+
+  // The content of a point of the round before.
+  std::string_view PointAt(const SentPoints::Place& place) const {
+    const Chunk& chunk = sent_.ChunkOf(place);
+    const ChunkItem& item = chunk.items[place.item];
+    wire::Cursor point(chunk.view().substr(item.offset + place.at, item.size - place.at));
+    return point.Next() ? point.field().bytes : std::string_view();
   }
 
   void Times(uint64_t created_ns) {
     wire::Writer w(&point_);
     if (created_ns != 0) w.Fixed64(kStart, created_ns);
-    w.Fixed64(kTime, o_.time_ns);
-  }
-
-  static void KeyValue(uint32_t field, std::string_view key, std::string_view value, std::string* out) {
-    wire::Writer w(out);
-    const size_t pair = w.Begin(field);
-    w.Bytes(kKey, key);
-    const size_t any = w.Begin(kAnyValue);
-    w.Bytes(kStringValue, value);
-    w.End(any);
-    w.End(pair);
-  }
-
-  void Attributes(uint32_t field) {
-    for (const Label& label : labels()) KeyValue(field, label.name, label.value, &point_);
+    w.Fixed64(kTime, time_ns_);
   }
 
   void Exemplar(uint32_t field, const ExemplarView& exemplar) {
@@ -251,20 +267,28 @@ class Writer final : public OtlpMetricsWriter {
       KeyValue(kExemplarAttributes, exemplar_labels_[i].name, exemplar_labels_[i].value, &more_);
     }
     wire::Writer(&point_).Bytes(field, more_);
+    ++totals_.exemplars;
   }
 
   // The points so far become one Metric, an item of the chunk under way.
   void CutMetric() {
     if (point_count_ == 0) return;
-    if (!metrics_.empty() && metrics_.size() + points_.size() > o_.chunk_bytes) CutChunk();
+    if (!metrics_.empty() && metrics_.size() + points_bytes_.size() > o_.chunk_bytes) CutChunk();
     const size_t begin = metrics_.size();
     wire::Writer w(&metrics_);
     const size_t metric = w.Begin(kMetric);
-    w.Bytes(kName, family().name);
-    if (!family().help.empty()) w.Bytes(kDescription, family().help);
-    if (!family().unit.empty()) w.Bytes(kUnit, Ucum(family().unit));
+    w.Bytes(kName, name_);
+    if (!help_.empty()) w.Bytes(kDescription, help_);
+    if (!unit_.empty()) w.Bytes(kUnit, unit_);
     const size_t data = w.Begin(kind_);
-    metrics_ += points_;
+    for (const auto& [id, at] : under_way_) {
+      SentPoints::Place& place = sent_[id];
+      place.chunk = static_cast<uint32_t>(chunks_.size());
+      place.item = static_cast<uint32_t>(items_.size());
+      place.at = static_cast<uint32_t>(data - begin) + at;
+    }
+    under_way_.clear();
+    metrics_ += points_bytes_;
     if (kind_ == kSum || kind_ == kHistogram || kind_ == kExponential) w.Varint(kTemporality, kCumulative);
     if (kind_ == kSum) w.Varint(kMonotonic, 1);
     w.End(data);
@@ -275,7 +299,7 @@ class Writer final : public OtlpMetricsWriter {
                       .group = 0,
                       .count = point_count_});
     count_ += point_count_;
-    points_.clear();
+    points_bytes_.clear();
     point_count_ = 0;
   }
 
@@ -283,6 +307,7 @@ class Writer final : public OtlpMetricsWriter {
     if (items_.empty()) return;
     auto chunk = std::make_shared<Chunk>();
     chunk->signal = Signal::kMetrics;
+    chunk->in_order = true;
     chunk->count = count_;
     std::string request;
     request.reserve(metrics_.size() + 128);
@@ -291,13 +316,13 @@ class Writer final : public OtlpMetricsWriter {
     const size_t resource_metrics = w.Begin(kResourceMetrics);
     size_t begin = request.size();
     const size_t resource = w.Begin(kResource);
-    KeyValue(kResourceAttributes, "service.name", o_.service, &request);
+    for (const auto& [key, value] : o_.resource) KeyValue(kResourceAttributes, key, value, &request);
     w.End(resource);
     group.resource = {static_cast<uint32_t>(begin), static_cast<uint32_t>(request.size() - begin)};
     const size_t scope_metrics = w.Begin(kScopeMetrics);
     begin = request.size();
     const size_t scope = w.Begin(kScope);
-    w.Bytes(kScopeName, o_.service);
+    w.Bytes(kScopeName, kScopeOfAll);
     w.End(scope);
     group.scope = {static_cast<uint32_t>(begin), static_cast<uint32_t>(request.size() - begin)};
     begin = request.size();
@@ -312,14 +337,18 @@ class Writer final : public OtlpMetricsWriter {
     chunk->bytes = slabs_.TakeUnbounded(request.size());
     chunk->bytes.Append(request);
     cut_bytes_ += request.size();
+    totals_.samples += count_;
     chunks_.push_back(std::move(chunk));
     items_.clear();
     metrics_.clear();
     count_ = 0;
   }
 
-  const Options o_;
+  const OtlpRounds::Options& o_;
   SlabPool& slabs_;
+  SentPoints& sent_;
+  Stats& totals_;
+  const uint64_t time_ns_;
   std::vector<ChunkPtr> chunks_;
   size_t cut_bytes_ = 0;
 
@@ -328,23 +357,31 @@ class Writer final : public OtlpMetricsWriter {
   std::vector<ChunkItem> items_;
   uint64_t count_ = 0;
 
-  // The Metric under way: its points, which are all of one kind, a field number of Metric.
+  // The Metric under way: its points, which are all of one kind, a field number of Metric; and where in them
+  // those lie that are to be found again.
   uint32_t kind_ = 0;
-  std::string points_;
+  std::string name_;
+  std::string help_;
+  std::string unit_;
+  uint64_t family_hash_ = 0;
+  std::string points_bytes_;
   uint32_t point_count_ = 0;
+  std::vector<std::pair<uint32_t, uint32_t>> under_way_;
 
+  // The point under way.
   std::string point_;
+  uint32_t id_ = 0;  // in sent_
+  bool has_before_ = false;
+  bool rounded_ = false;
+  OtlpSentHistogram before_;
+  OtlpBuckets buckets_;
   std::string part_;
   std::string more_;
   std::vector<Label> exemplar_labels_;
-  std::vector<NativeBucket> positive_;
-  std::vector<NativeBucket> negative_;
 };
 
-}  // namespace
-
-std::unique_ptr<OtlpMetricsWriter> OtlpMetricsWriter::New(const Options& options, SlabPool& slabs) {
-  return std::make_unique<Writer>(options, slabs);
+std::unique_ptr<RoundWriter> OtlpRounds::NewWriter(int64_t time_ms) {
+  return std::make_unique<Writer>(options_, slabs_, sent_, stats_, time_ms);
 }
 
 }  // namespace braid::exporters

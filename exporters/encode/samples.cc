@@ -1,6 +1,5 @@
 #include "exporters/encode/samples.h"
 
-#include <absl/container/flat_hash_map.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <tuple>
 
 #include "base/wire.h"
 
@@ -159,24 +159,6 @@ void PutStaleNative(bool is_float, int64_t time_ms, std::string* out) {
   w.Varint(kHistogramTime, static_cast<uint64_t>(time_ms));
 }
 
-struct Key {
-  uint64_t lo = 0;
-  uint64_t hi = 0;
-  friend bool operator==(const Key&, const Key&) = default;
-  template <typename H>
-  friend H AbslHashValue(H h, const Key& key) {
-    return H::combine(std::move(h), key.lo);
-  }
-};
-
-// Where a point was last seen.
-struct Seen {
-  uint32_t chunk = 0;  // of that round's
-  uint32_t item = 0;
-  uint32_t round = 0;
-  uint32_t shape = 0;  // hash of its entries' kinds and parameters
-};
-
 }  // namespace
 
 std::string_view SampleSuffix(SampleKind kind) {
@@ -237,65 +219,35 @@ void ReadSamplePoint(std::string_view bytes, SamplePoint* out) {
   }
 }
 
-struct SampleRounds::State {
-  State(Options o, SlabPool& s) : options(std::move(o)), slabs(s) {
-    std::sort(options.external_labels.begin(), options.external_labels.end());
-  }
-
-  // The item that a Seen of the round before points to.
-  std::string_view Before(const Seen& seen) const {
-    const Chunk& chunk = *last[seen.chunk];
-    const ChunkItem& item = chunk.items[seen.item];
-    return chunk.view().substr(item.offset, item.size);
-  }
-
-  Options options;
-  SlabPool& slabs;
-  uint32_t round = 0;
-  absl::flat_hash_map<Key, Seen> known;
-  std::vector<ChunkPtr> last;  // what `known` points into
-};
-
 // Takes what has been checked, into Chunks instead of a page.
-class SampleRounds::Writer final : public PageWriter {
+class SampleRounds::Writer final : public RoundWriter {
  public:
-  Writer(State& state, Stats& totals, int64_t time_ms)
-      : PageWriter({.max_bytes = state.options.max_bytes}), s_(state), totals_(totals), time_ms_(time_ms) {}
+  Writer(const SampleRounds::Options& options, SlabPool& slabs, SentPoints& sent, Stats& totals,
+         int64_t time_ms)
+      : RoundWriter({.max_bytes = options.max_bytes}),
+        o_(options),
+        slabs_(slabs),
+        sent_(sent),
+        totals_(totals),
+        time_ms_(time_ms) {}
 
   size_t bytes() const override { return cut_bytes_ + content_.size(); }
 
-  void MarkVanished() {
-    std::vector<Seen> gone;
-    for (auto at = s_.known.begin(); at != s_.known.end();) {
-      if (at->second.round == s_.round) {
-        ++at;
-        continue;
-      }
-      gone.push_back(at->second);
-      s_.known.erase(at++);
+  void PutGone(const SentPoints::Place& place) override {
+    const Chunk& chunk = sent_.ChunkOf(place);
+    const std::string_view family = chunk.view(chunk.groups[chunk.items[place.item].group].scope);
+    if (family != family_bytes_) {
+      family_bytes_ = family;
+      group_open_ = false;
     }
-    // In the order in which they were written, so that those of a family stay together.
-    std::sort(gone.begin(), gone.end(), [](const Seen& a, const Seen& b) {
-      return std::pair(a.chunk, a.item) < std::pair(b.chunk, b.item);
-    });
-    for (const Seen& seen : gone) {
-      const Chunk& chunk = *s_.last[seen.chunk];
-      const std::string_view family = chunk.view(chunk.groups[chunk.items[seen.item].group].scope);
-      if (family != family_bytes_) {
-        family_bytes_ = family;
-        group_open_ = false;
-      }
-      ReadSamplePoint(s_.Before(seen), &before_);
-      Stale(before_, before_.entries);
-    }
+    ReadSamplePoint(ItemOf(place), &before_);
+    Stale(before_, before_.entries);
   }
 
-  std::vector<ChunkPtr> Take() {
+  std::vector<ChunkPtr> Take() override {
     Cut();
     return std::move(chunks_);
   }
-
-  uint64_t points() const { return points_; }
 
  private:
   struct Entry {
@@ -330,7 +282,7 @@ class SampleRounds::Writer final : public PageWriter {
 
   void PutHistogram(const HistogramView& histogram, bool classic_sum, uint64_t created_ns) override {
     if (!Open(created_ns)) return;
-    const bool native = histogram.native != nullptr && s_.options.native_histograms;
+    const bool native = histogram.native != nullptr && o_.native_histograms;
     constexpr double kInfinity = std::numeric_limits<double>::infinity();
     if (!histogram.counts.empty() || !native) {
       double cumulative = 0;
@@ -364,7 +316,7 @@ class SampleRounds::Writer final : public PageWriter {
   // Begins a point with the labels that were checked; false if external labels made it equal to another one.
   bool Open(uint64_t created_ns) {
     merged_.assign(labels().begin(), labels().end());
-    for (const auto& [name, value] : s_.options.external_labels) {
+    for (const auto& [name, value] : o_.external_labels) {
       const bool own =
           std::any_of(merged_.begin(), merged_.end(), [&](const Label& l) { return l.name == name; });
       if (!own) merged_.push_back({name, value});
@@ -373,13 +325,13 @@ class SampleRounds::Writer final : public PageWriter {
     StartItem(merged_, Milliseconds(created_ns));
     const XXH128_hash_t hash = XXH3_128bits_withSeed(item_.data() + 2 * sizeof(int64_t),
                                                      entries_at_ - 2 * sizeof(int64_t), family_hash_);
-    const auto [at, fresh] = s_.known.try_emplace(Key{hash.low64, hash.high64});
-    seen_ = &at->second;
-    if (!fresh && seen_->round == s_.round) {
+    SentPoints::Seen seen;
+    std::tie(id_, seen) = sent_.Find({hash.low64, hash.high64});
+    if (seen == SentPoints::Seen::kThisRound) {
       ++totals_.merged;
       return false;
     }
-    has_before_ = !fresh;
+    has_before_ = seen == SentPoints::Seen::kBefore;
     before_read_ = false;
     shape_ = 0;
     return true;
@@ -433,7 +385,7 @@ class SampleRounds::Writer final : public PageWriter {
   // the order of their times only.
   void Exemplars(size_t head, SampleKind kind, double parameter,
                  std::span<const ExemplarView* const> exemplars) {
-    if (!s_.options.exemplars) return;
+    if (!o_.exemplars) return;
     int64_t seen = -1;
     uint32_t count = 0;
     size_t count_at = 0;
@@ -466,7 +418,7 @@ class SampleRounds::Writer final : public PageWriter {
 
   void ReadBefore() {
     if (std::exchange(before_read_, true)) return;
-    ReadSamplePoint(s_.Before(*seen_), &before_);
+    ReadSamplePoint(ItemOf(sent_[id_]), &before_);
   }
 
   int64_t SeenBefore(SampleKind kind, double parameter) {
@@ -484,13 +436,15 @@ class SampleRounds::Writer final : public PageWriter {
 
   void Close() {
     const auto shape = static_cast<uint32_t>(shape_ >> 32);
-    const bool changed = has_before_ && seen_->shape != shape;
+    SentPoints::Place& place = sent_[id_];
+    const bool changed = has_before_ && place.mark != shape;
     if (changed) ReadBefore();
     ++points_;
     AppendItem();
     // The chunk may have been cut before the item: only now its place is known.
-    *seen_ = {static_cast<uint32_t>(chunks_.size()), static_cast<uint32_t>(items_.size() - 1), s_.round,
-              shape};
+    place.chunk = static_cast<uint32_t>(chunks_.size());
+    place.item = static_cast<uint32_t>(items_.size() - 1);
+    place.mark = shape;
     if (!changed) return;
     // The point goes on with other series: those that it had and has no more.
     ReadSamplePoint(std::string_view(content_).substr(items_.back().offset, items_.back().size), &now_);
@@ -524,8 +478,7 @@ class SampleRounds::Writer final : public PageWriter {
 
   void AppendItem() {
     std::memcpy(item_.data() + entries_at_, &entries_, sizeof entries_);
-    const bool full = content_.size() + item_.size() > s_.options.chunk_bytes ||
-                      count_ + entries_ > s_.options.chunk_samples;
+    const bool full = content_.size() + item_.size() > o_.chunk_bytes || count_ + entries_ > o_.chunk_samples;
     if (full && !items_.empty()) Cut();
     if (!group_open_) {
       group_open_ = true;
@@ -549,8 +502,9 @@ class SampleRounds::Writer final : public PageWriter {
     auto chunk = std::make_shared<Chunk>();
     chunk->content = Chunk::Content::kSamples;
     chunk->signal = Signal::kMetrics;
+    chunk->in_order = true;
     chunk->count = count_;
-    chunk->bytes = s_.slabs.TakeUnbounded(content_.size());
+    chunk->bytes = slabs_.TakeUnbounded(content_.size());
     chunk->bytes.Append(content_);
     chunk->items = items_;
     chunk->groups = groups_;
@@ -564,12 +518,20 @@ class SampleRounds::Writer final : public PageWriter {
     group_open_ = false;
   }
 
-  State& s_;
+  // The item that a place of the round before points to.
+  std::string_view ItemOf(const SentPoints::Place& place) const {
+    const Chunk& chunk = sent_.ChunkOf(place);
+    const ChunkItem& item = chunk.items[place.item];
+    return chunk.view().substr(item.offset, item.size);
+  }
+
+  const SampleRounds::Options& o_;
+  SlabPool& slabs_;
+  SentPoints& sent_;
   Stats& totals_;
   const int64_t time_ms_;
   std::vector<ChunkPtr> chunks_;
   size_t cut_bytes_ = 0;
-  uint64_t points_ = 0;
 
   // The chunk under way.
   std::string content_;
@@ -585,8 +547,8 @@ class SampleRounds::Writer final : public PageWriter {
   std::string item_;
   size_t entries_at_ = 0;
   uint32_t entries_ = 0;
-  uint64_t shape_ = 0;
-  Seen* seen_ = nullptr;
+  uint64_t shape_ = 0;  // hash of its entries' kinds and parameters
+  uint32_t id_ = 0;     // in sent_
   bool has_before_ = false;
   bool before_read_ = false;
   SamplePoint before_;  // the same point, or a vanished one, in the round before
@@ -597,36 +559,12 @@ class SampleRounds::Writer final : public PageWriter {
   std::string part_;
 };
 
-SampleRounds::SampleRounds(Options options, SlabPool& slabs)
-    : state_(std::make_unique<State>(std::move(options), slabs)) {}
-
-SampleRounds::~SampleRounds() = default;
-
-PageWriter& SampleRounds::Begin(int64_t time_ms) {
-  ++state_->round;
-  writer_ = std::make_unique<Writer>(*state_, stats_, time_ms);
-  return *writer_;
+SampleRounds::SampleRounds(Options options, SlabPool& slabs) : options_(std::move(options)), slabs_(slabs) {
+  std::sort(options_.external_labels.begin(), options_.external_labels.end());
 }
 
-std::vector<ChunkPtr> SampleRounds::End() {
-  const std::unique_ptr<Writer> writer = std::move(writer_);
-  writer->Finish();
-  writer->MarkVanished();
-  ++stats_.rounds;
-  stats_.points = writer->points();
-  stats_.exemplars_dropped += writer->stats().exemplars_dropped;
-  for (size_t i = 0; i < stats_.skipped.size(); ++i) stats_.skipped[i] += writer->stats().skipped[i];
-  state_->last = writer->Take();
-  return state_->last;
-}
-
-std::vector<ChunkPtr> SampleRounds::EndAll(int64_t time_ms) {
-  ++state_->round;
-  Writer writer(*state_, stats_, time_ms);
-  writer.MarkVanished();
-  std::vector<ChunkPtr> chunks = writer.Take();
-  state_->last.clear();
-  return chunks;
+std::unique_ptr<RoundWriter> SampleRounds::NewWriter(int64_t time_ms) {
+  return std::make_unique<Writer>(options_, slabs_, sent_, stats_, time_ms);
 }
 
 }  // namespace braid::exporters

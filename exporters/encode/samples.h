@@ -11,7 +11,7 @@
 #include "base/slab.h"
 #include "correlate/model/chunk.h"
 #include "correlate/model/exposition.h"
-#include "exporters/encode/exposition.h"
+#include "exporters/encode/metric_rounds.h"
 
 namespace braid::exporters {
 
@@ -79,17 +79,11 @@ struct SamplePoint {
 // REQUIRES: `bytes` are ChunkItem::size bytes at ChunkItem::offset of a Chunk of samples.
 void ReadSamplePoint(std::string_view bytes, SamplePoint* out);
 
-// Rounds of one sink: each takes what producers write as it stands at one time and yields Chunks. Between
-// rounds it remembers which series there were, so that one that is gone gets a staleness marker, and which
-// exemplars were sent, so that only newer ones are.
-//
-// The points pass the same checks as those of a page (PageWriter): what /metrics would leave out is left out
-// here.
+// Rounds of samples for remote write. Beside which series there were it remembers which exemplars were sent,
+// so that only newer ones are.
 //
 // Thread rule: one owner. Lifetime: the SlabPool outlives it and its Chunks.
-// Bound: Options::max_bytes a round, of which the last one is kept until the next has ended; and some 60
-// bytes for each point.
-class SampleRounds {
+class SampleRounds final : public MetricRounds {
  public:
   struct Options {
     // Points beyond it are left out of a round, and counted as ExpositionSkip::kPageFull.
@@ -108,42 +102,15 @@ class SampleRounds {
     std::vector<std::pair<std::string, std::string>> external_labels;
   };
 
-  struct Stats {
-    uint64_t rounds = 0;
-    uint64_t points = 0;   // in the last round
-    uint64_t samples = 0;  // in all rounds, staleness markers included
-    uint64_t stale_markers = 0;
-    uint64_t exemplars = 0;
-    uint64_t exemplars_dropped = 0;                    // as ExpositionStats has it
-    uint64_t merged = 0;                               // points that external labels made equal to another
-    std::array<uint64_t, kExpositionSkips> skipped{};  // points
-  };
-
   SampleRounds(Options options, SlabPool& slabs);
-  ~SampleRounds();
-  SampleRounds(const SampleRounds&) = delete;
-  SampleRounds& operator=(const SampleRounds&) = delete;
-
-  // The writer of a round at `time_ms`, which has to be later than that of the round before. It lives until
-  // End().
-  PageWriter& Begin(int64_t time_ms);
-
-  // The round's Chunks, with the markers of series that were in the round before and are not in this one.
-  // REQUIRES: Begin().
-  std::vector<ChunkPtr> End();
-
-  // A marker for every series of the last round; then nothing is remembered.
-  std::vector<ChunkPtr> EndAll(int64_t time_ms);
-
-  const Stats& stats() const { return stats_; }
 
  private:
   class Writer;
-  struct State;
 
-  const std::unique_ptr<State> state_;
-  std::unique_ptr<Writer> writer_;
-  Stats stats_;
+  std::unique_ptr<RoundWriter> NewWriter(int64_t time_ms) override;
+
+  Options options_;
+  SlabPool& slabs_;
 };
 
 }  // namespace braid::exporters

@@ -245,7 +245,9 @@ void Lane::Impl::Pump(Line& line) {
 
 // The first entry that may be sent now. Otherwise end(), and `wake` is when one may be, if ever.
 Lane::Impl::Entries::iterator Lane::Impl::NextReady(Line& line, TimePoint now, TimePoint* wake) {
+  bool taken = false;  // the turn of those that are in order
   for (auto entry = line.entries.begin(); entry != line.entries.end(); ++entry) {
+    if (entry->piece.chunk->in_order && std::exchange(taken, true)) continue;
     if (entry->in_flight) continue;
     if (entry->not_before <= now) return entry;
     *wake = std::min(*wake, entry->not_before);

@@ -46,7 +46,7 @@ class Lane {
     size_t max_bytes = size_t{64} << 20;
     OnFull on_full = OnFull::kDropOldest;
 
-    // Requests under way for each signal. Ordered sinks have one.
+    // Requests under way for each signal. Ordered sinks have one, and of Chunk::in_order there is one.
     uint32_t max_in_flight = 4;
 
     // A Chunk beyond either is sent in parts. A single item is never cut.

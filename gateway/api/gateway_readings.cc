@@ -270,9 +270,7 @@ void ReadPushes(const GatewaySnapshot& s, Readings& r) {
     }
   }
   auto stale = r.Counter("braid_push_stale_markers_total", "Series whose end was told to the sink.");
-  for (const P& push : s.pushes) {
-    if (push.samples) stale.Add({{"sink", s.sinks[push.sink]}}, push.stale_markers);
-  }
+  for (const P& push : s.pushes) stale.Add({{"sink", s.sinks[push.sink]}}, push.stale_markers);
   auto protocol = r.Gauge("braid_push_protocol_info", "Version of remote write that the sink is sent.");
   for (const P& push : s.pushes) {
     if (push.samples) protocol.Add({{"sink", s.sinks[push.sink]}, {"version", push.protocol}}, uint64_t{1});
@@ -344,7 +342,8 @@ void ReadReceiver(const ingest::OtlpReceiver::Stats& stats, Readings& r) {
 
 void ReadGraph(const GatewaySnapshot& s, Readings& r) {
   correlate::ServiceGraph::Stats stats;
-  uint64_t waiting = 0, callers = 0, signatures = 0, rows = 0, bytes = 0, traces = 0, incomplete = 0;
+  uint64_t waiting = 0, callers = 0, signatures = 0, nodes = 0, rows = 0, bytes = 0, traces = 0,
+           incomplete = 0;
   for (const CoreSnapshot& c : s.cores) {
     stats.edges += c.graph.edges;
     stats.virtual_edges += c.graph.virtual_edges;
@@ -353,6 +352,7 @@ void ReadGraph(const GatewaySnapshot& s, Readings& r) {
     waiting += c.gauges.graph_waiting;
     callers += c.gauges.graph_callers;
     signatures += c.gauges.signatures;
+    nodes += c.gauges.template_nodes;
     rows += c.gauges.series;
     bytes += c.gauges.graph_bytes;
     traces += c.stats.self_time_traces;
@@ -374,6 +374,8 @@ void ReadGraph(const GatewaySnapshot& s, Readings& r) {
   r.Gauge("braid_graph_bytes", "Memory of the service graph's pending spans.").Add({}, bytes);
   r.Gauge("braid_series_signatures", "Distinct combinations of what decides where a span counts, by shard.")
       .Add({}, signatures);
+  r.Gauge("braid_series_template_nodes", "Beginnings of span names whose parts are learned, by shard.")
+      .Add({}, nodes);
   r.Gauge("braid_series_rows", "Series by shard and sampling threshold.").Add({}, rows);
   auto self = r.Counter("braid_self_time_traces_total",
                         "Traces at their verdict: complete, so that self time is known, or not.");

@@ -9,20 +9,18 @@ namespace braid::gateway {
 using std::chrono::steady_clock;
 
 struct MetricPush::One {
-  One(boost::asio::io_context& io, Target t, SlabPool& slabs) : target(std::move(t)), timer(io) {
-    if (target.samples) rounds.emplace(*target.samples, slabs);
-  }
+  One(boost::asio::io_context& io, Target t) : target(std::move(t)), timer(io) {}
 
   const Target target;
   boost::asio::steady_timer timer;
   steady_clock::time_point next;
-  std::optional<exporters::SampleRounds> rounds;
-  uint64_t last_ns = 0;  // time of the last round
+  std::unique_ptr<exporters::MetricRounds> rounds;  // from Start() on
+  int64_t last_ms = 0;                              // time of the last round
+  double last_seconds = 0;                          // that it took
 
   bool under_way = false;
   std::function<void()> then;  // what waits for the round under way
 
-  PushSnapshot counts;
   size_t index = 0;  // in targets_
 };
 
@@ -34,7 +32,7 @@ MetricPush::MetricPush(boost::asio::io_context& io, Options options, std::vector
     published_.resize(targets.size());
   }
   for (Target& target : targets) {
-    targets_.push_back(std::make_unique<One>(io_, std::move(target), slabs));
+    targets_.push_back(std::make_unique<One>(io_, std::move(target)));
     targets_.back()->index = targets_.size() - 1;
     Publish(*targets_.back());
   }
@@ -42,8 +40,19 @@ MetricPush::MetricPush(boost::asio::io_context& io, Options options, std::vector
 
 MetricPush::~MetricPush() = default;
 
-void MetricPush::Start() {
+void MetricPush::Start(const exporters::OtlpRounds::Attributes& process) {
   for (const auto& one : targets_) {
+    if (one->target.samples) {
+      one->rounds = std::make_unique<exporters::SampleRounds>(*one->target.samples, slabs_);
+    } else {
+      exporters::OtlpRounds::Options options = *one->target.otlp;
+      const exporters::OtlpRounds::Attributes own = std::exchange(options.resource, process);
+      for (const auto& attribute : own) {
+        std::erase_if(options.resource, [&](const auto& other) { return other.first == attribute.first; });
+        options.resource.push_back(attribute);
+      }
+      one->rounds = std::make_unique<exporters::OtlpRounds>(std::move(options), slabs_);
+    }
     one->next = steady_clock::now();
     Arm(*one);
   }
@@ -61,11 +70,10 @@ void MetricPush::Arm(One& one) {
   });
 }
 
-// Whole milliseconds, which is what samples have, and later than the round before whatever the clock says.
-uint64_t MetricPush::Now(One& one) const {
-  constexpr uint64_t kMillisecond = 1'000'000;
-  one.last_ns = std::max(options_.unix_ns() / kMillisecond * kMillisecond, one.last_ns + kMillisecond);
-  return one.last_ns;
+// Later than the round before whatever the clock says.
+int64_t MetricPush::NowMs(One& one) const {
+  one.last_ms = std::max(static_cast<int64_t>(options_.unix_ns() / 1'000'000), one.last_ms + 1);
+  return one.last_ms;
 }
 
 void MetricPush::Round(One& one, std::function<void()> done) {
@@ -85,29 +93,9 @@ void MetricPush::Round(One& one, std::function<void()> done) {
 
 void MetricPush::Write(One& one, const Produce& produce) {
   const auto begin = steady_clock::now();
-  const uint64_t now_ns = Now(one);
-  std::vector<ChunkPtr> chunks;
-  if (one.rounds) {
-    produce(one.rounds->Begin(static_cast<int64_t>(now_ns / 1'000'000)));
-    chunks = one.rounds->End();
-    const exporters::SampleRounds::Stats& stats = one.rounds->stats();
-    one.counts.points = stats.points;
-  } else {
-    exporters::OtlpMetricsWriter::Options options = *one.target.otlp;
-    options.time_ns = now_ns;
-    const auto writer = exporters::OtlpMetricsWriter::New(options, slabs_);
-    produce(*writer);
-    writer->Finish();
-    chunks = writer->Take();
-    const exporters::ExpositionStats& stats = writer->stats();
-    one.counts.points = stats.series;
-    one.counts.exemplars += stats.exemplars;
-    one.counts.exemplars_dropped += stats.exemplars_dropped;
-    for (size_t i = 0; i < stats.skipped.size(); ++i) one.counts.skipped[i] += stats.skipped[i];
-  }
-  for (ChunkPtr& chunk : chunks) options_.deliver(one.target.sink, std::move(chunk));
-  ++one.counts.rounds;
-  one.counts.last_seconds = std::chrono::duration<double>(steady_clock::now() - begin).count();
+  produce(one.rounds->Begin(NowMs(one)));
+  for (ChunkPtr& chunk : one.rounds->End()) options_.deliver(one.target.sink, std::move(chunk));
+  one.last_seconds = std::chrono::duration<double>(steady_clock::now() - begin).count();
   Publish(one);
 }
 
@@ -121,12 +109,9 @@ void MetricPush::Finish(std::function<void()> done) {
     One& one = *target;
     one.timer.cancel();
     Round(one, [this, &one, one_less] {
-      if (one.rounds) {
-        for (ChunkPtr& chunk : one.rounds->EndAll(static_cast<int64_t>(Now(one) / 1'000'000))) {
-          options_.deliver(one.target.sink, std::move(chunk));
-        }
-        Publish(one);
-      }
+      for (ChunkPtr& chunk : one.rounds->EndAll(NowMs(one)))
+        options_.deliver(one.target.sink, std::move(chunk));
+      Publish(one);
       one_less();
     });
   }
@@ -134,11 +119,14 @@ void MetricPush::Finish(std::function<void()> done) {
 }
 
 void MetricPush::Publish(const One& one) {
-  PushSnapshot snapshot = one.counts;
+  PushSnapshot snapshot;
   snapshot.sink = one.target.sink;
+  snapshot.samples = one.target.samples.has_value();
+  snapshot.last_seconds = one.last_seconds;
   if (one.rounds) {
-    const exporters::SampleRounds::Stats& stats = one.rounds->stats();
-    snapshot.samples = true;
+    const exporters::MetricRounds::Stats& stats = one.rounds->stats();
+    snapshot.rounds = stats.rounds;
+    snapshot.points = stats.points;
     snapshot.stale_markers = stats.stale_markers;
     snapshot.exemplars = stats.exemplars;
     snapshot.exemplars_dropped = stats.exemplars_dropped;

@@ -24,8 +24,8 @@ namespace braid::gateway {
 // to sinks: as samples to remote write, as OTLP to OTLP sinks. Each target has rounds of its own. A round is
 // taken when its time has come; one that comes late is not made up for.
 //
-// Thread rule: one thread, that of the io_context, on which the producers run too; construction and Start()
-// before it runs. Lifetime: io_context, SlabPool and what the functions refer to outlive it; the io_context
+// Thread rule: one thread, that of the io_context, on which the producers run too; construction anywhere.
+// Lifetime: io_context, SlabPool and what the functions refer to outlive it; the io_context
 // is not run any more when it is destroyed.
 class MetricPush {
  public:
@@ -36,7 +36,7 @@ class MetricPush {
 
     // One of the two.
     std::optional<exporters::SampleRounds::Options> samples;
-    std::optional<exporters::OtlpMetricsWriter::Options> otlp;
+    std::optional<exporters::OtlpRounds::Options> otlp;
   };
 
   // Writes what /metrics shows to a writer.
@@ -58,8 +58,9 @@ class MetricPush {
   MetricPush(const MetricPush&) = delete;
   MetricPush& operator=(const MetricPush&) = delete;
 
-  // The first round is one interval away.
-  void Start();
+  // The first round is one interval away. `process` are attributes of the resource that OTLP targets tell of
+  // themselves; a target's own of the same key go before. On the io_context's thread, or before it runs.
+  void Start(const exporters::OtlpRounds::Attributes& process);
 
   // A last round for every target, then a staleness marker for every series; then `done`. No round comes
   // after it.
@@ -74,7 +75,7 @@ class MetricPush {
   void Arm(One& one);
   void Round(One& one, std::function<void()> done);
   void Write(One& one, const Produce& produce);
-  uint64_t Now(One& one) const;
+  int64_t NowMs(One& one) const;
   void Publish(const One& one);
 
   boost::asio::io_context& io_;

@@ -207,6 +207,14 @@ void Read(const correlate::SeriesOwner::Stats& stats, Readings& readings) {
       .Add({}, stats.thresholds_coarsened);
   readings.Counter("braid_series_merged_names_total", "Span names that templates stand for (metrics.names).")
       .Add({}, stats.names_merged);
+  readings
+      .Counter("braid_series_template_refused_total",
+               "Parts of span names that were not learned, for want of a node in their service's share.")
+      .Add({}, stats.template_nodes_refused);
+  readings
+      .Counter("braid_series_template_replaced_total",
+               "Nodes with a single value that gave way to a newer one of their service.")
+      .Add({}, stats.template_nodes_replaced);
   readings.Gauge("braid_series_bytes", "Memory of the derived series.").Add({}, stats.bytes);
 }
 

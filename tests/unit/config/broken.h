@@ -66,6 +66,14 @@ inline constexpr Broken kBroken[] = {
      "    span_id: span.id\n"sv,
      "f:3:15: metrics.exemplar_labels.trace_id: expected a label name of letters, digits and _, got ''\n"
      "f:4:14: metrics.exemplar_labels.span_id: expected a label name of letters, digits and _, or nothing, got 'span.id'\n"},
+    {"ResourceAttributeThatIsNoName",
+     "sinks:\n"
+     "  a:\n"
+     "    type: otlp_http\n"
+     "    endpoint: http://127.0.0.1:1\n"
+     "    derived_metrics:\n"
+     "      resource_attributes: {deployment.environment.name: x, a b: y}\n"sv,
+     "f:6:61: sinks.a.derived_metrics.resource_attributes.a b: expected an attribute name of letters, digits, '_', '.' and '-', got 'a b'\n"},
     {"ExternalLabelThatPrometheusOwns",
      "sinks:\n"
      "  a:\n"

@@ -189,7 +189,8 @@ sinks:
     tenant: t
     queue: {max_bytes: 2MiB}
   quoted: {type: prometheus_remote_write, endpoint: 'http://h/w', protocol: "1.0"}
-  backend: {type: otlp_grpc, endpoint: 'http://h:1', derived_metrics: {enabled: true, interval: 10s}}
+  backend: {type: otlp_grpc, endpoint: 'http://h:1', derived_metrics: {enabled: true, interval: 10s,
+            resource_attributes: {zone: eu, service.namespace: "1"}}}
 )");
   ASSERT_TRUE(loaded.ok()) << loaded.Report();
   const std::vector<Sink>& sinks = loaded.config.sinks;
@@ -211,7 +212,8 @@ sinks:
   RemoteWrite plain;
   plain.protocol = RemoteWrite::Protocol::kV1;
   EXPECT_EQ(sinks[1].remote_write, plain);
-  EXPECT_EQ(sinks[2].derived_metrics, (DerivedMetrics{true, milliseconds(10'000)}));
+  EXPECT_EQ(sinks[2].derived_metrics,
+            (DerivedMetrics{true, milliseconds(10'000), {{"zone", "eu"}, {"service.namespace", "1"}}}));
   EXPECT_EQ(sinks[2].remote_write, RemoteWrite{});
 }
 

@@ -14,7 +14,7 @@ namespace braid::test {
 
 // A Chunk over an Export request whose resources and scopes come before their contents. Several requests may
 // be appended to one another first: protobuf concatenates.
-inline ChunkPtr MakeChunk(Signal signal, std::string_view request, SlabPool& slabs) {
+inline std::shared_ptr<Chunk> MakeChunk(Signal signal, std::string_view request, SlabPool& slabs) {
   auto chunk = std::make_shared<Chunk>();
   chunk->signal = signal;
   chunk->bytes = slabs.TakeUnbounded(request.size());
@@ -59,7 +59,7 @@ inline ChunkPtr MakeChunk(Signal signal, std::string_view request, SlabPool& sla
 }
 
 // `count` spans named "<prefix>0", "<prefix>1", ... of one service.
-inline ChunkPtr SpanChunk(size_t count, SlabPool& slabs, const std::string& prefix = "op") {
+inline std::shared_ptr<Chunk> SpanChunk(size_t count, SlabPool& slabs, const std::string& prefix = "op") {
   std::vector<SpanSpec> spans;
   for (size_t i = 0; i < count; ++i) {
     spans.push_back({.trace = {1, i + 1}, .span = i + 1, .name = prefix + std::to_string(i)});

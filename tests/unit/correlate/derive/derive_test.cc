@@ -484,6 +484,29 @@ TEST(LabelTest, NameTemplates) {
   }
 }
 
+// Scenario: a service with more beginnings of names than there are nodes for, then nothing for long.
+// Guarantees: the nodes in use, those that were refused and those that gave way are told, and what was
+// learned ends four times after what was counted.
+TEST(LabelTest, NodesOfTemplates) {
+  DeriveOptions derive;
+  derive.names = DeriveOptions::Names::kTemplates;
+  Derived derived(derive, {.max_template_nodes = 128, .expire_ticks = 400});
+  const auto span = [&](size_t i, const char* end) { derived.Span("s", Named(std::string(i, 'x') + end)); };
+  for (size_t i = 1; i <= 200; ++i) span(i, " one");
+  derived.Pass(20);
+  EXPECT_EQ(derived.table().template_nodes(), 65u);  // half, and its share of the other half
+  EXPECT_EQ(derived.owner().stats().template_nodes_replaced, 200u - 65);
+  EXPECT_EQ(derived.owner().stats().template_nodes_refused, 0u);
+  for (size_t i = 136; i <= 200; ++i) span(i, " two");  // the last 65
+  for (size_t i = 201; i <= 230; ++i) span(i, " one");
+  derived.Pass(20);
+  EXPECT_EQ(derived.owner().stats().template_nodes_refused, 30u);
+  derived.Pass(1600);
+  EXPECT_GT(derived.table().template_nodes(), 0u);
+  derived.Pass(300);
+  EXPECT_EQ(derived.table().template_nodes(), 0u);
+}
+
 // Scenario: a burst of series, then one that goes on alone.
 // Guarantees: the others end after expire_ticks and not before, the memory of shard and owner comes back, the
 // survivor keeps its count and start, and one that returns begins anew.

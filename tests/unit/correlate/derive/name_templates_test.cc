@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace braid::correlate {
 namespace {
@@ -49,15 +53,124 @@ TEST_F(NameTemplatesTest, FirstPartsStay) {
   for (char c = 'a'; c <= 'z'; ++c) EXPECT_EQ(Apply(std::string("op") + c), std::string("op") + c);
 }
 
-// Scenario: beginnings without end.
-// Guarantees: memory is bounded; names beyond it stay as they are.
-TEST_F(NameTemplatesTest, LearningIsBounded) {
-  for (int i = 0; i < 1000; ++i) {
-    std::string word = "w";
-    for (int n = i; n != 0; n /= 26) word += static_cast<char>('a' + n % 26);
-    Apply(word + " x y");
+// Of letters only, so that it is not recognised as an ID.
+std::string Word(int n) {
+  std::string word = "w";
+  for (int left = n; left != 0; left /= 26) word += static_cast<char>('a' + left % 26);
+  return word;
+}
+
+// How many names `count` users of a service end up with.
+size_t Users(NameTemplates& templates, const std::string& service, int count, int from = 0) {
+  std::set<std::string> names;
+  for (int i = from; i < from + count; ++i)
+    names.insert(std::string(templates.Apply(service, "GET /user/" + Word(i), "")));
+  return names.size();
+}
+
+// Scenario: beginnings without end, each with as many values as there may be, of one service and of many.
+// Guarantees: nodes and memory are bounded, and what found no room is counted; names beyond it stay as they
+// are.
+TEST(NameTemplateNodesTest, AreBounded) {
+  for (const int services : {1, 1000}) {
+    NameTemplates templates({.max_children = 20, .max_nodes = 1000}, 1);
+    for (int i = 0; i < 5000; ++i) {
+      const std::string service = "s" + std::to_string(i % services);
+      for (int n = 0; n < 20; ++n) {
+        const std::string name = Word(i) + " " + Word(n) + " y";
+        EXPECT_EQ(templates.Apply(service, name, ""), name);
+      }
+    }
+    EXPECT_LE(templates.nodes(), 1000u);
+    EXPECT_GT(templates.nodes(), 500u);
+    EXPECT_LT(templates.bytes(), 1000u * 300);
+    EXPECT_GT(templates.TakeRefused() + templates.TakeReplaced(), 4000u);
+    EXPECT_EQ(templates.TakeRefused() + templates.TakeReplaced(), 0u);
   }
-  EXPECT_LE(templates_.nodes(), 100u);
+}
+
+// Scenario: 9,000 names of one service begin with a word of their own; users of other services, and of the
+// same, come after them or among them.
+// Guarantees: in each service a user's place is given up after max_children of them, as if it were alone.
+TEST(NameTemplateNodesTest, AreSharedFairly) {
+  NameTemplates templates({}, 1);
+  const auto flood = [&](int from, int to) {
+    for (int i = from; i < to; ++i) templates.Apply("noisy", Word(i) + " x", "");
+  };
+  flood(0, 9000);
+  EXPECT_LE(templates.nodes(), 4096u + 64);
+  EXPECT_GT(templates.TakeReplaced(), 4000u);
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(Users(templates, "calm" + std::to_string(i), 1000), 101u) << i;
+
+  std::set<std::string> names;
+  for (int i = 0; i < 1000; ++i) {
+    flood(9000 + i * 30, 9030 + i * 30);
+    names.insert(std::string(templates.Apply("noisy", "GET /user/" + Word(i), "")));
+  }
+  EXPECT_EQ(names.size(), 101u);
+  EXPECT_EQ(templates.TakeRefused(), 0u);
+}
+
+// Scenario: a flood whose beginnings come twice, so that each looks worth learning; then time passes, with
+// and without it.
+// Guarantees: what has been learned stays while names come for it, the rest goes within an eighth more than
+// idle_ticks, and its room and its memory can be had again; a forgotten place is learned anew.
+TEST(NameTemplateNodesTest, IdleOnesAreForgotten) {
+  NameTemplates templates({.max_nodes = 1280, .idle_ticks = 800}, 1);  // fair: 10
+  const auto flood = [&] {
+    for (int i = 0; i < 2000; ++i) {
+      for (const char* word : {" x", " y"}) templates.Apply("noisy", Word(i) + word, "");
+    }
+  };
+  EXPECT_EQ(Users(templates, "calm", 200), 101u);
+  flood();
+  EXPECT_EQ(templates.nodes(), 640u + 10 + 2);  // "GET /" and "GET /user/"
+  EXPECT_GT(templates.TakeRefused(), 1000u);
+  EXPECT_EQ(Users(templates, "noisy", 200), 200u);  // its own doing
+  uint64_t tick = 0;
+  for (; tick < 900; tick += 20) {
+    templates.Advance(tick);
+    EXPECT_EQ(templates.nodes(), tick <= 800 ? 652u : templates.nodes()) << tick;
+    EXPECT_EQ(Users(templates, "calm", 1, 300 + static_cast<int>(tick)), 1u);
+    EXPECT_EQ(templates.Apply("calm", "GET /user/" + Word(900), ""), "GET /user/<_>");
+  }
+  templates.Advance(tick);
+  EXPECT_EQ(templates.nodes(), 2u);
+  EXPECT_EQ(Users(templates, "noisy", 200), 101u);
+  flood();
+  EXPECT_EQ(templates.nodes(), 640u + 10 + 2);
+  for (const uint64_t end = tick + 4000; tick < end; tick += 20) templates.Advance(tick);
+  EXPECT_EQ(templates.nodes(), 0u);
+  EXPECT_EQ(templates.Apply("calm", "GET /user/ann", ""), "GET /user/ann");
+}
+
+// Scenario: random names of random services at random ticks, twice over; and once with another seed, in
+// another order of the same.
+// Guarantees: the same names and ticks give the same names, nodes and counts. (Another order may not, so this
+// test can fail.)
+TEST(NameTemplateNodesTest, AreAFunctionOfNamesAndTicks) {
+  const auto run = [](unsigned seed) {
+    std::minstd_rand random(seed);
+    NameTemplates templates({.max_children = 4, .max_nodes = 256, .idle_ticks = 300}, 7);
+    std::vector<std::string> log;
+    uint64_t tick = 0;
+    for (int i = 0; i < 20'000; ++i) {
+      if (random() % 10 == 0) templates.Advance(tick += random() % 10);
+      const std::string service = "s" + std::to_string(random() % (1 + random() % 30));
+      const std::string name =
+          Word(static_cast<int>(random() % 10)) + "/" + Word(static_cast<int>(random() % 20)) + "/a";
+      log.emplace_back(templates.Apply(service, name, ""));
+      log.push_back(std::to_string(templates.nodes()));
+      EXPECT_LE(templates.nodes(), 256u);
+    }
+    log.push_back(std::to_string(templates.TakeRefused()) + " " + std::to_string(templates.TakeReplaced()));
+    return log;
+  };
+  const auto first = run(3);
+  EXPECT_EQ(first, run(3));
+  EXPECT_NE(first, run(4));
+  EXPECT_TRUE(std::any_of(first.begin(), first.end(),
+                          [](const std::string& name) { return name.find("<_>") != std::string::npos; }));
 }
 
 }  // namespace

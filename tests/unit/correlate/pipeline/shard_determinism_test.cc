@@ -38,6 +38,8 @@ std::string MetricOf(const TraceId& trace, uint64_t salt) {
   return Request("s", {metric});
 }
 
+std::string Word(uint64_t n) { return {static_cast<char>('a' + n % 20), static_cast<char>('a' + n / 20)}; }
+
 Journal RandomJournal(uint64_t seed) {
   std::mt19937_64 random(seed);
   Journal journal;
@@ -56,7 +58,7 @@ Journal RandomJournal(uint64_t seed) {
         spans.push_back({.trace = {1, trace + random() % 3},
                          .span = 1 + random() % 30,
                          .parent = random() % 3,
-                         .name = "op" + std::to_string(random() % 5),
+                         .name = "op" + std::to_string(random() % 5) + " of " + Word(random() % 400),
                          .end_ns = 1'000'000'000 + random() % 10'000'000'000});
       }
       journal.entries.push_back({InboxRecord::Kind::kSlice, 0, Signal::kTraces, Traces("s", spans)});
@@ -81,6 +83,11 @@ correlate::Shard::Options Options() {
   options.window.capacity = 512;
   options.max_pending_bytes = 20'000;
   options.early_votes = 8;
+  // Names are learned while nodes are short.
+  correlate::DeriveOptions derive;
+  derive.names = correlate::DeriveOptions::Names::kTemplates;
+  options.derive = std::make_shared<const correlate::DeriveOptions>(derive);
+  options.series.max_template_nodes = 8;
   return options;
 }
 

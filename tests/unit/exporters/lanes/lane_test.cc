@@ -195,6 +195,45 @@ TEST_F(LaneTest, BoundsRequestsUnderWay) {
   EXPECT_EQ(script_.most_open, 3u);
 }
 
+// Scenario: Chunks that are to stay in order among others, to a sink that is not ordered and fails now and
+// then; one of them is cut in parts.
+// Guarantees: those in order are taken one after the other, in order, and the others do not wait for them.
+TEST_F(LaneTest, ChunksInOrderKeepOrder) {
+  options_.max_request_bytes = 100;
+  Start();
+  const auto push = [&](const std::string& name, bool in_order) {
+    const auto chunk = SpanChunk(2, slabs_, name);
+    chunk->in_order = in_order;
+    Push(chunk);
+  };
+  push("a", true);
+  for (const char* name : {"x", "b", "y", "z", "c"}) push(name, std::string_view("abc").find(*name) < 3);
+  std::vector<std::string> in_order;
+  std::set<std::string> others;
+  for (size_t n = 1; spans().delivered < 12; ++n) {
+    RunUntil([&] { return !script_.open.empty(); });
+    Poll();
+    size_t open = 0;
+    for (const auto& [piece, done] : script_.open) open += piece.chunk->in_order ? 1 : 0;
+    ASSERT_LE(open, 1u);
+    const Piece& piece = script_.open.front().first;
+    const std::vector<std::string> names = ItemNames(*piece.chunk, piece.first, piece.count);
+    const bool taken = n % 3 != 0;
+    for (const std::string& name : names) {
+      if (!taken) continue;
+      if (piece.chunk->in_order) {
+        in_order.push_back(name);
+      } else {
+        others.insert(name);
+      }
+    }
+    Answer(taken ? SendResult{} : Result(Kind::kRetry));
+  }
+  EXPECT_THAT(in_order, ElementsAre("a0", "a1", "b0", "b1", "c0", "c1"));
+  EXPECT_THAT(others, SizeIs(6));
+  EXPECT_EQ(script_.most_open, 4u);
+}
+
 // Scenario: an ordered sink fails now and then.
 // Guarantees: items arrive in the order they were pushed, none overtakes one that is retried.
 TEST_F(LaneTest, OrderedSinkKeepsOrder) {

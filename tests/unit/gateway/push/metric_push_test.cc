@@ -47,12 +47,13 @@ class MetricPushTest : public testing::Test {
     options.deliver = [this](size_t sink, const ChunkPtr& chunk) { Deliver(sink, *chunk); };
     options.unix_ns = [this] { return now_ns_; };
     push_ = std::make_unique<MetricPush>(io_, std::move(options), std::move(targets), slabs_);
-    push_->Start();
+    push_->Start({{"service.name", "braid"}, {"service.instance.id", "host:1"}});
   }
 
   void Deliver(size_t sink, const Chunk& chunk) {
     if (chunk.content == Chunk::Content::kOtlp) {
       otlp_.push_back(sink);
+      otlp_bytes_ = chunk.view();
       return;
     }
     SamplePoint point;
@@ -84,6 +85,7 @@ class MetricPushTest : public testing::Test {
   std::vector<correlate::Selection> asked_;
   std::vector<Got> got_;
   std::vector<size_t> otlp_;
+  std::string otlp_bytes_;  // of the last one
   std::unique_ptr<MetricPush> push_;
 };
 
@@ -140,6 +142,25 @@ TEST_F(MetricPushTest, Finishes) {
   io_.run_for(20ms);
   EXPECT_THAT(got_, SizeIs(2));
   EXPECT_EQ(push_->Snapshot()[0].stale_markers, 1u);
+}
+
+// Scenario: an OTLP target with an attribute of its own and one that the process has too.
+// Guarantees: its resource has those of the process and its own, which go before; at the end it is told of
+// the end too.
+TEST_F(MetricPushTest, OtlpResourceAndEnd) {
+  MetricPush::Target target;
+  target.sink = 3;
+  target.interval = 1h;
+  target.otlp.emplace().resource = {{"zone", "eu"}, {"service.name", "edge"}};
+  Make({target});
+  const auto has = [&](std::string_view text) { return otlp_bytes_.find(text) != std::string::npos; };
+  push_->Finish([] {});
+  RunUntil([&] { return otlp_.size() == 2; });
+  EXPECT_TRUE(has("service.name") && has("edge") && has("service.instance.id") && has("host:1"));
+  EXPECT_TRUE(has("zone") && has("eu"));
+  EXPECT_EQ(otlp_bytes_.find("service.name"), otlp_bytes_.rfind("service.name"));
+  EXPECT_EQ(push_->Snapshot()[0].stale_markers, 1u);
+  EXPECT_EQ(push_->Snapshot()[0].rounds, 1u);
 }
 
 // Scenario: the end comes while the producers of a round are being prepared.
