@@ -67,7 +67,7 @@ inline std::shared_ptr<Chunk> SpanChunk(size_t count, SlabPool& slabs, const std
   return MakeChunk(Signal::kTraces, Traces("shop", spans), slabs);
 }
 
-inline ChunkPtr LogChunk(size_t count, SlabPool& slabs) {
+inline std::shared_ptr<Chunk> LogChunk(size_t count, SlabPool& slabs) {
   std::vector<LogSpec> logs;
   for (size_t i = 0; i < count; ++i) {
     logs.push_back({.trace = {1, i + 1},
