@@ -20,10 +20,13 @@ class RingQueue {
   T& operator[](size_t i) { return slots_[(first_ + i) & (slots_.size() - 1)]; }
   const T& operator[](size_t i) const { return slots_[(first_ + i) & (slots_.size() - 1)]; }
 
-  void push_back(T value) {
+  void push_back(T value) { push_slot() = std::move(value); }
+
+  // A new last entry, to be filled in: what it holds is what was there before. The reference is good until
+  // the next one is pushed.
+  T& push_slot() {
     if (size_ == slots_.size()) Grow();
-    slots_[(first_ + size_) & (slots_.size() - 1)] = std::move(value);
-    ++size_;
+    return slots_[(first_ + size_++) & (slots_.size() - 1)];
   }
 
   void pop_front() {

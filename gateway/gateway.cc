@@ -100,8 +100,10 @@ Gateway::MemoryPlan Gateway::PlanMemory(const config::Config& config, size_t cor
   plan.store_bytes = std::min<size_t>(config.store.max_bytes, budget / 4) / cores;
   plan.pending_bytes = budget / 20 * 3 / cores;
   constexpr size_t kRecordBytes = 62;
-  // About a sixteenth of the budget for spans whose other side has not come, at 80 bytes or less.
-  plan.graph_spans = std::clamp<size_t>(budget / 16 / 160 / cores, 1 << 12, 1 << 22);
+  // At most an eighth of the budget for spans whose other side has not come: of children, callers and links
+  // as many, and their tables grow by doubling.
+  constexpr size_t kGraphBytes = 88 + 16 + 72 + 34;
+  plan.graph_spans = std::bit_floor(std::clamp<size_t>(budget / 8 / kGraphBytes / cores, 1 << 12, 1 << 22));
   plan.window_records =
       std::bit_floor(std::clamp<size_t>(budget / 4 / kRecordBytes / cores, 1 << 12, 1 << 28));
   return plan;

@@ -77,7 +77,7 @@ class Gateway : public Backend {
     size_t store_bytes = 0;    // per core
     size_t pending_bytes = 0;  // per core
     size_t window_records = 0;
-    size_t graph_spans = 0;  // waiting for their other side, per shard  // per core
+    size_t graph_spans = 0;  // waiting for their other side, per core
   };
   static MemoryPlan PlanMemory(const config::Config& config, size_t cores);
 

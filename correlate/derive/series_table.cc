@@ -344,6 +344,7 @@ void SeriesTable::End(uint32_t at) {
   row = Row{};
   row.generation = generation;
   --live_rows_;
+  ++ended_;
   free_rows_.push_back(at);
   std::push_heap(free_rows_.begin(), free_rows_.end(), std::greater<>());
 }

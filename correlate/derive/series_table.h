@@ -235,12 +235,9 @@ class SeriesTable {
   // DeriveOptions::exception_message is on, and only of exceptions.
   Id DetailRow(RowKind row, Id span, std::string_view detail, std::string_view message = {});
 
-  // Whether `id` is still the row of an edge between these two.
-  bool IsEdge(Id id, uint32_t client, uint32_t server) const {
-    if (!Alive(id)) return false;
-    const Row& row = rows_[RowOf(id)];
-    return row.text[0] == client && row.text[1] == server && row.row != RowKind::kSpans;
-  }
+  // How many rows have ended so far. Until it changes, a row of EdgeRow() that is no overflow row stays what it
+  // is, and so do the numbers of its names.
+  uint64_t ended() const { return ended_; }
 
   // A share in a name for EdgeRow().
   uint32_t InternName(std::string_view text) { return strings_.Intern(text); }
@@ -417,6 +414,7 @@ class SeriesTable {
   absl::flat_hash_map<uint64_t, uint32_t>
       by_hash_;  // label set and threshold to row; looked up, never iterated
   size_t live_rows_ = 0;
+  uint64_t ended_ = 0;
   size_t sweep_row_ = 0;
   size_t span_windows_from_ = 0;  // natives_[0] is for edges alone in the otel dialect
 

@@ -41,6 +41,7 @@ ServiceGraph::ServiceGraph(const Options& options, Window& window, SeriesTable& 
       series_(series),
       heads_(kFirstHeads),
       mask_(kFirstHeads - 1),
+      blocks_(window.capacity() / kBlock + 1),
       user_(series.InternName("user")) {}
 
 // ---- Waiting children: a hash from the parent's key to the newest, chained to older ones
@@ -48,7 +49,7 @@ ServiceGraph::ServiceGraph(const Options& options, Window& window, SeriesTable& 
 
 // Its place, or that of the empty slot where it would go.
 size_t ServiceGraph::HeadOf(uint64_t key) {
-  for (size_t at = key & mask_;; at = (at + 1) & mask_) {
+  for (size_t at = HomeOf(TagOf(key));; at = (at + 1) & mask_) {
     const Head& head = heads_[at];
     if (head.number == 0) return at;
     if (head.tag != TagOf(key)) continue;
@@ -60,7 +61,7 @@ size_t ServiceGraph::HeadOf(uint64_t key) {
 void ServiceGraph::EraseHead(size_t at) {
   --used_heads_;
   for (size_t next = (at + 1) & mask_; heads_[next].number != 0; next = (next + 1) & mask_) {
-    const size_t home = At(heads_[next].number)->key & mask_;
+    const size_t home = HomeOf(heads_[next].tag);
     if (((next - home) & mask_) < ((next - at) & mask_)) continue;
     heads_[at] = heads_[next];
     at = next;
@@ -73,20 +74,19 @@ void ServiceGraph::GrowHeads() {
   mask_ = heads_.size() - 1;
   for (const Head& head : old) {
     if (head.number == 0) continue;
-    size_t at = At(head.number)->key & mask_;
+    size_t at = HomeOf(head.tag);
     while (heads_[at].number != 0) at = (at + 1) & mask_;
     heads_[at] = head;
   }
 }
 
-void ServiceGraph::Wait(Waiting child) {
+void ServiceGraph::Wait(const Waiting& child, uint64_t key) {
   if (waiting_.size() >= options_.max_waiting) PopWaiting(Unpaired::kEvicted);
   if ((used_heads_ + 1) * 2 > heads_.size()) GrowHeads();
-  Head& head = heads_[HeadOf(child.key)];
+  Head& head = heads_[HeadOf(key)];
   if (head.number == 0) ++used_heads_;
-  child.next = head.number;
-  child.tick = tick_;
-  head.tag = TagOf(child.key);
+  const uint32_t older = head.number;
+  head.tag = TagOf(key);
   head.number = first_waiting_ + static_cast<uint32_t>(waiting_.size());
   if (head.number == 0) {
     // Numbers have gone once round: 0 means none, so this one is left out.
@@ -96,7 +96,11 @@ void ServiceGraph::Wait(Waiting child) {
     waiting_.push_back(skipped);
     head.number = 1;
   }
-  waiting_.push_back(child);
+  Waiting& kept = waiting_.push_slot();
+  kept = child;
+  kept.key = key;
+  kept.next = older;
+  kept.tick = tick_;
 }
 
 // The oldest leaves. It is the last of its chain, and where it is the only one, the chain goes.
@@ -113,11 +117,10 @@ void ServiceGraph::PopWaiting(Unpaired reason) {
   ++first_waiting_;
 }
 
-void ServiceGraph::TakeChildren(const Parent& parent, uint64_t key) {
-  const size_t at = HeadOf(key);
-  if (heads_[at].number == 0) return;
-  uint32_t number = heads_[at].number;
-  EraseHead(at);
+// Those whose chain begins at `head`, which holds one.
+void ServiceGraph::TakeChildren(const Parent& parent, size_t head) {
+  uint32_t number = heads_[head].number;
+  EraseHead(head);
   for (Waiting* child = At(number); number != 0 && child != nullptr; child = At(number)) {
     child->done = true;
     number = child->next;
@@ -135,64 +138,81 @@ bool ServiceGraph::LooksForParent(uint16_t flags, uint64_t parent) {
   return Calls(kind) && (flags & item_flags::kParentLocal) == 0;
 }
 
+void ServiceGraph::RememberCaller(const Span& span, uint8_t kind) {
+  if (callers_.size() >= options_.max_callers) {
+    // Each has to be asked whether it was answered, and its Record is far from here.
+    window_.Prefetch(callers_[std::min(kAskAhead, callers_.size() - 1)].ordinal);
+    const Caller& oldest = callers_.front();
+    if (asked_ == 0) {
+      if (oldest.waits && !window_[oldest.ordinal].Has(rf::kPaired))
+        ++stats_.unpaired[static_cast<size_t>(Unpaired::kEvicted)];
+    } else {
+      --asked_;
+    }
+    callers_.pop_front();
+    ++first_caller_;
+  }
+  // Of a block's callers the first; ordinals rise, so it comes first.
+  const size_t number = first_caller_ + callers_.size();
+  const bool begins =
+      callers_.empty() || callers_[callers_.size() - 1].ordinal / kBlock != span.ordinal / kBlock;
+  if (begins) blocks_[BlockOf(span.ordinal)] = static_cast<uint32_t>(number);
+  Caller& caller = callers_.push_slot();
+  caller.duration_ns = span.duration_ns;
+  caller.end_ns = span.end_ns;
+  caller.place = span.place;
+  caller.ordinal = span.ordinal;
+  caller.tick = tick_;
+  caller.span = span.span;
+  caller.trace_lo = span.trace.lo;
+  caller.trace_hi = span.trace.hi;
+  caller.tenant = span.tenant;
+  caller.waits = Calls(kind);
+  if (!caller.waits) return;
+  const SeriesTable::Node& node = series_.node(span.place.node);
+  const bool at_once = (kind == kClient && node.connection == Connection::kDatabase && node.peer != 0) ||
+                       (kind == kProducer && ThroughBroker(kind, span.place.node));
+  if (!at_once) return;
+  CountVirtual(caller);
+  caller.waits = false;
+}
+
 void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
   if (!span.place.counts) return;
   const uint8_t kind = KindOf(span.flags);
-  Parent self;
-  self.trace = span.trace;
-  self.span = span.span;
-  self.place = span.place;
-  self.duration_ns = span.duration_ns;
-  self.end_ns = span.end_ns;
-  self.ordinal = span.ordinal;
-  self.kind = kind;
+  if (Calls(kind) || !graph_.dimensions.empty()) RememberCaller(span, kind);
 
-  if (Calls(kind) || !graph_.dimensions.empty()) {
-    const SeriesTable::Node& node = series_.node(span.place.node);
-    Caller caller;
-    caller.duration_ns = span.duration_ns;
-    caller.end_ns = span.end_ns;
-    caller.place = span.place;
-    caller.ordinal = span.ordinal;
-    caller.tick = tick_;
-    caller.span = span.span;
-    caller.trace_lo = span.trace.lo;
-    caller.trace_hi = span.trace.hi;
-    caller.tenant = span.tenant;
-    caller.waits = Calls(kind);
-    const bool at_once = (kind == kClient && node.connection == Connection::kDatabase && node.peer != 0) ||
-                         (kind == kProducer && ThroughBroker(kind, span.place.node));
-    if (at_once) {
-      caller.waits = true;
-      CountVirtual(caller);
-      caller.waits = false;
-    }
-    if (callers_.size() >= options_.max_callers) {
-      const Caller& oldest = callers_.front();
-      if (asked_ == 0) {
-        if (oldest.waits && !window_[oldest.ordinal].Has(rf::kPaired))
-          ++stats_.unpaired[static_cast<size_t>(Unpaired::kEvicted)];
-      } else {
-        --asked_;
-      }
-      callers_.pop_front();
-    }
-    callers_.push_back(caller);
-  }
+  const auto self = [&] {
+    return Parent{.trace = span.trace,
+                  .span = span.span,
+                  .place = span.place,
+                  .duration_ns = span.duration_ns,
+                  .end_ns = span.end_ns,
+                  .ordinal = span.ordinal,
+                  .kind = kind};
+  };
+  const size_t head = HeadOf(KeyOf(span.trace.lo, span.span));
+  if (heads_[head].number != 0) TakeChildren(self(), head);
 
-  TakeChildren(self, KeyOf(span.trace.lo, span.span));
+  const bool looks = LooksForParent(span.flags, span.parent);
+  const bool root = span.parent == 0 && Answers(kind);
+  if (!looks && !root && same_id == 0) return;
 
-  Waiting child;
-  child.trace_hi = span.trace.hi;
-  child.trace_lo = span.trace.lo;
-  child.span = span.span;
-  child.start_ns = span.start_ns;
-  child.end_ns = span.end_ns;
-  child.duration_ns = span.duration_ns;
-  child.place = span.place;
-  child.tenant = span.tenant;
-  child.kind = kind;
-  child.brokered = kind == kConsumer && ThroughBroker(kind, span.place.node);
+  const Waiting child{.key = 0,
+                      .trace_hi = span.trace.hi,
+                      .trace_lo = span.trace.lo,
+                      .span = span.span,
+                      .start_ns = span.start_ns,
+                      .end_ns = span.end_ns,
+                      .duration_ns = span.duration_ns,
+                      .place = span.place,
+                      .next = 0,
+                      .tick = 0,
+                      .tenant = span.tenant,
+                      .kind = kind,
+                      .link = false,
+                      .brokered = kind == kConsumer && ThroughBroker(kind, span.place.node),
+                      .done = false};
   if (child.brokered) {
     window_[span.ordinal].Set(rf::kVirtual);
     CountRoot(span);
@@ -217,11 +237,11 @@ void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
       half.tenant = span.tenant;
       half.kind = other_kind;
       half.brokered = other.Has(rf::kVirtual);
-      Pair(self, half);
+      Pair(self(), half);
     }
   }
 
-  if (LooksForParent(span.flags, span.parent)) {
+  if (looks) {
     const Ordinal parent = window_.index().Find(window_.SpanHash(span.trace, span.parent), [&](Ordinal o) {
       return window_.Alive(o) && window_[o].span == span.parent;
     });
@@ -233,10 +253,9 @@ void ServiceGraph::OnSpan(const Span& span, Ordinal same_id) {
         !window_[found].Has(rf::kLog)) {
       PairWithRecord(found, span.trace, child);
     } else {
-      child.key = KeyOf(span.trace.lo, span.parent);
-      Wait(child);
+      Wait(child, KeyOf(span.trace.lo, span.parent));
     }
-  } else if (span.parent == 0 && Answers(kind) && !child.brokered) {
+  } else if (root && !child.brokered) {
     if (kind == kServer || (span.flags & item_flags::kHasLinks) == 0) CountRoot(span);
   }
 }
@@ -273,28 +292,17 @@ void ServiceGraph::OnLink(const LinkItem& link, uint32_t tenant, SeriesTable::Pl
     PairWithRecord(found, {link.trace_hi, link.trace_lo}, child);
     return;
   }
-  child.key = KeyOf(link.trace_lo, link.span);
-  Wait(child);
+  Wait(child, KeyOf(link.trace_lo, link.span));
 }
 
-// The exact times of a caller, or null. Ordinals rise along the queue nearly evenly, so a guess is near.
+// The exact times of a caller, or null.
 const ServiceGraph::Caller* ServiceGraph::CallerOf(Ordinal ordinal) const {
-  size_t low = 0, high = callers_.size();
-  while (low < high) {
-    const Ordinal first = callers_[low].ordinal;
-    const Ordinal last = callers_[high - 1].ordinal;
-    if (ordinal - first > last - first) return nullptr;  // modulo 2^32, as ordinals are
-    const size_t middle =
-        last == first
-            ? low
-            : low + static_cast<size_t>(uint64_t{ordinal - first} * (high - 1 - low) / (last - first));
-    const Caller& at = callers_[middle];
+  size_t i = blocks_[BlockOf(ordinal)] - first_caller_;
+  if (i >= callers_.size()) i = 0;  // from before the front, which may be within the block
+  for (; i < callers_.size(); ++i) {
+    const Caller& at = callers_[i];
     if (at.ordinal == ordinal) return &at;
-    if (at.ordinal - first < ordinal - first) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
+    if (at.ordinal / kBlock != ordinal / kBlock || at.ordinal > ordinal) break;
   }
   return nullptr;
 }
@@ -472,6 +480,23 @@ void ServiceGraph::CountRoot(const Span& span) {
             span.duration_ns, span.duration_ns, exemplar, span.tenant, nullptr);
 }
 
+// The place of an edge in the cache, and whether its rows are there. A row lives until SeriesTable ends it.
+ServiceGraph::EdgeRows& ServiceGraph::RowsOf(uint32_t client, uint32_t server, uint32_t what,
+                                             uint64_t threshold, bool* known) {
+  if (rows_ended_ != series_.ended()) {
+    rows_ended_ = series_.ended();
+    cache_.fill({});
+  }
+  std::array<EdgeRows, 2>& pair =
+      cache_[Mix64(uint64_t{client} << 32 ^ uint64_t{server} << 8 ^ what ^ threshold) % cache_.size()].rows;
+  const auto is = [&](const EdgeRows& rows) {
+    return rows.client == client && rows.server == server && rows.what == what && rows.threshold == threshold;
+  };
+  *known = dimensions_.empty() && client != 0 && (is(pair[0]) || is(pair[1]));
+  if (!*known || !is(pair[0])) std::swap(pair[0], pair[1]);
+  return pair[0];
+}
+
 void ServiceGraph::CountEdge(uint32_t client, uint32_t server, Connection connection, bool failed,
                              uint8_t virtual_side, uint64_t threshold, uint64_t server_ns, uint64_t client_ns,
                              const Exemplar& exemplar, uint32_t tenant, const uint64_t* messaging_ns) {
@@ -486,27 +511,28 @@ void ServiceGraph::CountEdge(uint32_t client, uint32_t server, Connection connec
   // Edges are few and busy: most find their rows by numbers alone.
   const auto what = static_cast<uint32_t>(static_cast<uint32_t>(connection) << 8 |
                                           static_cast<uint32_t>(virtual_side) << 1 | (failed ? 1u : 0u));
-  EdgeRows& cached =
-      cache_[Mix64(uint64_t{client} << 32 ^ uint64_t{server} << 8 ^ what ^ threshold) % cache_.size()];
-  const bool hit = dimensions_.empty() && cached.client == client && cached.server == server &&
-                   cached.what == what && cached.threshold == threshold &&
-                   series_.IsEdge(cached.server_row, client, server) &&
-                   series_.IsEdge(cached.client_row, client, server);
-  if (!hit) {
+  bool known = false;
+  EdgeRows& cached = RowsOf(client, server, what, threshold, &known);
+  if (!known) {
     cached = {.client = client,
               .server = server,
               .what = what,
               .server_row = row(RowKind::kEdgeServer),
               .client_row = row(RowKind::kEdgeClient),
               .threshold = threshold};
-    // What has dimensions is not told apart by these numbers.
-    if (!dimensions_.empty()) cached.client = cached.server = 0;
+    // What has dimensions is not told apart by these numbers, and an overflow row does not hold the names.
+    if (!dimensions_.empty() || series_.dims(cached.server_row).overflow ||
+        series_.dims(cached.client_row).overflow) {
+      cached.client = cached.server = 0;
+    }
   }
   std::array<Side, 3> sides = {Side{cached.server_row, server_ns}, Side{cached.client_row, client_ns}};
   if (messaging_ns != nullptr) {
-    if (!series_.IsEdge(cached.messaging_row, client, server))
-      cached.messaging_row = row(RowKind::kEdgeMessaging);
     sides[2] = {cached.messaging_row, *messaging_ns};
+    if (cached.messaging_row == SeriesTable::kNone) {
+      sides[2].row = row(RowKind::kEdgeMessaging);
+      if (!series_.dims(sides[2].row).overflow) cached.messaging_row = sides[2].row;
+    }
   }
   for (const Side& side : sides) {
     if (side.row != SeriesTable::kNone) series_.CountEdge(side.row, side.duration_ns);
@@ -537,8 +563,9 @@ void ServiceGraph::Release(const Offer& offer) {
 }
 
 size_t ServiceGraph::bytes() const {
-  return waiting_.capacity_bytes() + callers_.capacity_bytes() + offers_.capacity_bytes() +
-         heads_.capacity() * sizeof(Head) + links_.capacity() * 9 + link_ages_.capacity_bytes();
+  return waiting_.capacity_bytes() + callers_.capacity_bytes() + blocks_.capacity() * sizeof(uint32_t) +
+         offers_.capacity_bytes() + heads_.capacity() * sizeof(Head) + links_.capacity() * 9 +
+         link_ages_.capacity_bytes();
 }
 
 }  // namespace braid::correlate

@@ -39,8 +39,9 @@ std::string_view UnpairedName(Unpaired reason);
 // docs/metrics.md, "Service graph", has the rules.
 //
 // Thread rule: one shard's thread. Time rule: Advance(), from Tick records.
-// Bounds: `max_waiting` children (88 bytes each) and `max_callers` callers (72 bytes each); beyond either the
-// oldest give way, counted. Links: as many remembered as children. Lifetime: window and table outlive it.
+// Bounds: `max_waiting` children (88 bytes each and 16 to find them by) and `max_callers` callers (72 bytes
+// each); beyond either the oldest give way, counted. Powers of two, as their memory grows, waste none of it.
+// Links: as many remembered as children. Lifetime: window and table outlive it.
 class ServiceGraph {
  public:
   struct Options {
@@ -74,7 +75,7 @@ class ServiceGraph {
   ServiceGraph(const Options& options, Window& window, SeriesTable& series);
 
   BRAID_PREFETCHER void Prefetch(uint64_t trace_lo, uint64_t span) const {
-    __builtin_prefetch(&heads_[KeyOf(trace_lo, span) & mask_]);
+    __builtin_prefetch(&heads_[HomeOf(TagOf(KeyOf(trace_lo, span)))]);
   }
 
   // Whether the fold should fetch the parent's index line ahead.
@@ -154,7 +155,7 @@ class ServiceGraph {
     uint32_t tick = 0;
   };
 
-  struct EdgeRows {
+  struct alignas(32) EdgeRows {
     uint32_t client = 0;
     uint32_t server = 0;
     uint32_t what = 0;  // connection, virtual side, outcome
@@ -169,10 +170,18 @@ class ServiceGraph {
     uint32_t number = 0;  // of the newest Waiting, 0: empty
   };
 
+  static constexpr size_t kAskAhead = 8;
+
+  // Ordinals to an entry of blocks_.
+  static constexpr Ordinal kBlock = 8;
+  size_t BlockOf(Ordinal ordinal) const { return (ordinal & (window_.capacity() - 1)) / kBlock; }
+
   static uint64_t KeyOf(uint64_t trace_lo, uint64_t span) {
     return Mix64((trace_lo * 0x9e3779b97f4a7c15u) ^ span ^ 0x5bd1e9955bd1e995u);
   }
   static uint32_t TagOf(uint64_t key) { return static_cast<uint32_t>(key >> 32); }
+  // Where a chain is looked for first: known from its tag, so that moving heads touches no child.
+  size_t HomeOf(uint32_t tag) const { return tag & mask_; }
 
   Waiting* At(uint32_t number) {
     const uint32_t index = number - first_waiting_;
@@ -181,9 +190,10 @@ class ServiceGraph {
   size_t HeadOf(uint64_t key);
   void EraseHead(size_t at);
   void GrowHeads();
-  void Wait(Waiting child);
+  void Wait(const Waiting& child, uint64_t key);
   void PopWaiting(Unpaired reason);
-  void TakeChildren(const Parent& parent, uint64_t key);
+  void TakeChildren(const Parent& parent, size_t head);
+  void RememberCaller(const Span& span, uint8_t kind);
   void PairWithRecord(Ordinal ordinal, const TraceId& trace, const Waiting& child);
   void Pair(const Parent& parent, const Waiting& child);
   void MeasureMessage(const Parent& parent, const Waiting& child);
@@ -211,11 +221,20 @@ class ServiceGraph {
   uint64_t mask_ = 0;
   size_t used_heads_ = 0;
 
-  RingQueue<Caller> callers_;  // in order of their ordinals
-  size_t asked_ = 0;           // at its front: those whose wait is over
+  RingQueue<Caller> callers_;     // in order of their ordinals
+  uint32_t first_caller_ = 0;     // number of its front
+  std::vector<uint32_t> blocks_;  // by block of ordinals, modulo the window: number of its first caller
+  size_t asked_ = 0;              // at its front: those whose wait is over
 
   RingQueue<Offer> offers_;
-  std::array<EdgeRows, 1024> cache_{};
+  // Two to a cache line, of which the first was used last.
+  struct alignas(64) EdgePair {
+    std::array<EdgeRows, 2> rows;
+  };
+  EdgeRows& RowsOf(uint32_t client, uint32_t server, uint32_t what, uint64_t threshold, bool* known);
+
+  std::array<EdgePair, 2048> cache_{};
+  uint64_t rows_ended_ = 0;              // SeriesTable::ended() that cache_ is of
   absl::flat_hash_set<uint64_t> links_;  // counted or waiting; looked up, never iterated
   RingQueue<std::pair<uint64_t, uint32_t>> link_ages_;
   std::string dimensions_;
@@ -230,10 +249,13 @@ void ServiceGraph::Advance(uint32_t tick, VerdictOf verdict_of) {
          (waiting_.front().done || tick - waiting_.front().tick > window_.max_age_ticks())) {
     PopWaiting(Unpaired::kNoClient);
   }
-  while (asked_ < callers_.size() && tick - callers_[asked_].tick >= graph_.wait_ticks)
+  while (asked_ < callers_.size() && tick - callers_[asked_].tick >= graph_.wait_ticks) {
+    if (asked_ + kAskAhead < callers_.size()) window_.Prefetch(callers_[asked_ + kAskAhead].ordinal);
     CountVirtual(callers_[asked_++]);
+  }
   while (!callers_.empty() && asked_ != 0 && !window_.Alive(callers_.front().ordinal)) {
     callers_.pop_front();
+    ++first_caller_;
     --asked_;
   }
   while (!link_ages_.empty() && tick - link_ages_.front().second > window_.max_age_ticks()) {

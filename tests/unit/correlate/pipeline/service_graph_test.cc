@@ -606,6 +606,75 @@ TEST_F(ServiceGraphTest, WaitingSpansAreBounded) {
   EXPECT_EQ(Edges()["{client=a,server=b}"], 100);
 }
 
+// Scenario: more callers than there is room for, so that the oldest of those that are kept lie anywhere;
+// their times are longer than a Record holds exactly. Guarantees: those that are kept have their exact times.
+TEST_F(ServiceGraphTest, CallersThatAreKeptAreExact) {
+  for (size_t room = 90; room < 110; ++room) {
+    Shard::Options options = Options();
+    options.graph.max_callers = room;
+    harness_ = std::make_unique<ShardHarness>(options);
+    uint64_t expected_ns = 0;
+    for (uint64_t i = 0; i < 300; ++i) {
+      SpanSpec client = Make(i + 1, 10, 0, kClient);
+      client.end_ns = client.start_ns + 5'000'000'001 + i * 7;
+      Send("a", client);
+      if (i % 3 == 0) Send("a", Make(i + 1, 12, 10, kInternal));  // ordinals without callers between
+      if (i >= 300 - room) expected_ns += 5'000'000'001 + i * 7;
+    }
+    for (uint64_t i = 300 - room; i < 300; ++i) Send("b", Make(i + 1, 11, 10, kServer));
+    EXPECT_DOUBLE_EQ(Edges("traces_service_graph_request_client_seconds")["{client=a,server=b}"],
+                     static_cast<double>(expected_ns) / 1e9);
+  }
+}
+
+// Scenario: edges end because nothing is counted in them, and others get their numbers; then the first come
+// again. Guarantees: each request counts for the services it was between.
+TEST_F(ServiceGraphTest, EdgesThatEndedComeBack) {
+  Shard::Options options = Options();
+  options.series.expire_ticks = 400;  // 20 s
+  options.window.max_age_ticks = 200;
+  harness_ = std::make_unique<ShardHarness>(options);
+  uint64_t trace = 1;
+  const auto call = [&](const std::string& from, const std::string& to) {
+    Send(from, Make(trace, 10, 0, kClient));
+    Send(to, Make(trace++, 11, 10, kServer));
+  };
+  for (int round = 0; round < 3; ++round) {
+    for (const char* names : {"ab", "cd", "ad"}) {
+      call(std::string(1, names[0]), std::string(1, names[1]));
+      call(std::string(1, names[0]), std::string(1, names[1]));
+      const std::string edge =
+          "{client=" + std::string(1, names[0]) + ",server=" + std::string(1, names[1]) + "}";
+      EXPECT_EQ(Edges()[edge], 2) << edge << " of round " << round;
+      harness_->Pass(60'000);
+    }
+  }
+}
+
+// Scenario: more edges than series may be kept, the same over and over.
+// Guarantees: what has no room counts in overflow series, and no request is lost.
+TEST_F(ServiceGraphTest, EdgesThatOverflowAreCounted) {
+  Shard::Options options = Options();
+  options.series.max_series = 40;
+  harness_ = std::make_unique<ShardHarness>(options);
+  for (uint64_t i = 0; i < 300; ++i) {
+    Send("a", Make(i + 1, 10, 9, kClient, 5,
+                   {{"db.system", "x"}, {"server.address", "db" + std::to_string(i % 60)}}));
+  }
+  double named = 0, overflow = 0;
+  for (const auto& [edge, requests] : Edges()) {
+    if (edge.find("server=") == std::string::npos) {
+      overflow += requests;
+    } else {
+      named += requests;
+      EXPECT_EQ(requests, 5) << edge;
+    }
+  }
+  EXPECT_EQ(named + overflow, 300);
+  EXPECT_GT(named, 0);
+  EXPECT_GT(overflow, 0);
+}
+
 // Scenario: traces over several requests; one incomplete, one with a span after its verdict.
 // Guarantees: self time is exact for complete traces, and the others are counted.
 TEST_F(ServiceGraphTest, SelfTimeOfCompleteTraces) {
