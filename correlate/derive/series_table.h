@@ -235,8 +235,8 @@ class SeriesTable {
   // DeriveOptions::exception_message is on, and only of exceptions.
   Id DetailRow(RowKind row, Id span, std::string_view detail, std::string_view message = {});
 
-  // How many rows have ended so far. Until it changes, a row of EdgeRow() that is no overflow row stays what it
-  // is, and so do the numbers of its names.
+  // How many rows have ended so far. Until it changes, a row of EdgeRow() that is no overflow row stays what
+  // it is, and so do the numbers of its names.
   uint64_t ended() const { return ended_; }
 
   // A share in a name for EdgeRow().

@@ -105,7 +105,7 @@ struct ShardGauges {
   uint64_t series_bytes = 0;
   uint64_t signatures = 0;
   uint64_t template_nodes = 0;  // beginnings of span names that are learned from
-  uint64_t graph_waiting = 0;  // spans whose parent has not come
+  uint64_t graph_waiting = 0;   // spans whose parent has not come
   uint64_t graph_callers = 0;
   uint64_t graph_bytes = 0;
   uint64_t early_votes = 0;  // waiting
