@@ -90,7 +90,10 @@ def test_identities_hold(trouble, start_braid, otlp):
         otlp.rules.set(*TROUBLE[trouble])
     braid = start_braid(config)
     with Sampler(braid) as sampler:
-        spans, logs = send_load(braid, 20)
+        rounds = spans = logs = 0
+        while not rounds or (sampler.samples <= 20 and rounds < 50):  # A busy machine samples seldom.
+            more_spans, more_logs = send_load(braid, 20)
+            rounds, spans, logs = rounds + 1, spans + more_spans, logs + more_logs
 
         def settled():
             row = braid.status()["account"]["sinks"]["backend"]
@@ -106,7 +109,7 @@ def test_identities_hold(trouble, start_braid, otlp):
         elif trouble == "refuses":
             assert given_up == sent and otlp.counts()[signal] == 0
         elif trouble == "refuses_some" and signal == "logs":
-            assert given_up == 20 * 10 and otlp.counts()[signal] == account["delivered"] == sent - given_up
+            assert given_up == rounds * 20 * 10 and otlp.counts()[signal] == account["delivered"] == sent - given_up
         else:
             assert account["delivered"] == sent and given_up == 0
             if trouble in ("none", "unavailable_then_well", "refuses_some"):
