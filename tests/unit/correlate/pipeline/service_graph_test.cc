@@ -341,6 +341,20 @@ TEST_F(BrokerNodesTest, LatencyIsOnTheConsumersEdge) {
   EXPECT_EQ(Edges("traces_service_graph_request_messaging_system_seconds").size(), 1u);
 }
 
+// Scenario: producer and consumer share one span ID, as Zipkin has it, in both orders.
+// Guarantees: the edge into the broker and the one out of it, and no third.
+TEST_F(BrokerNodesTest, HalvesThatShareTheirId) {
+  for (const bool producer_first : {true, false}) {
+    Start(WithBrokers());
+    if (producer_first) Send("a", Make(1, 10, 9, kProducer, 5, kOrders));
+    Send("b", Make(1, 10, 9, kConsumer, 5, kOrders));
+    if (!producer_first) Send("a", Make(1, 10, 9, kProducer, 5, kOrders));
+    EXPECT_THAT(Edges(),
+                UnorderedElementsAre(Pair("{client=a,connection_type=messaging_system,server=orders}", 1),
+                                     Pair("{client=orders,connection_type=messaging_system,server=b}", 1)));
+  }
+}
+
 // Scenario: what is under a producer names no broker; a consumer is under a client; a broker's consumer is
 // the parent of other services' spans; ends without service.name. Guarantees: the first is called by the
 // producer's broker; the second answers nobody but its broker, so that the client's own peer counts; the last
