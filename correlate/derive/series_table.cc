@@ -172,11 +172,15 @@ SeriesTable::Place SeriesTable::Intern(uint64_t signature, const Batch& batch, u
   bool cut = false;
   const std::string_view service = Cut(labels_.service(), &cut);
   std::string_view name = Cut(labels_.name(), &cut);
+  bool renamed = false;
   if (derive_.names != DeriveOptions::Names::kRaw) {
     const std::string_view merged = Cut(templates_.Apply(service, name, labels_.route()), &cut);
     if (merged != name) {
       Renamed(service, name, merged);
-      if (derive_.names == DeriveOptions::Names::kTemplates) name = merged;
+      if (derive_.names == DeriveOptions::Names::kTemplates) {
+        name = merged;
+        renamed = true;
+      }
     }
   }
   std::string_view extras = labels_.extras();
@@ -195,6 +199,7 @@ SeriesTable::Place SeriesTable::Intern(uint64_t signature, const Batch& batch, u
   key.detail = static_cast<uint8_t>(labels_.error_source());
   key.text = {service, name, extras, {}};
   const Id row = RowFor(key, Coarsened(labels_.threshold()), labels_.counted());
+  rows_[RowOf(row)].renamed |= renamed;
   uint32_t target_row = 0;
   if (!labels_.target().empty() && labels_.counted()) {
     SeriesKey target;

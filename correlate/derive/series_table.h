@@ -190,6 +190,11 @@ class SeriesTable {
 
   // Whether spans of this row are counted (include and exclude).
   bool Counts(Id id) const { return rows_[RowOf(id)].counts; }
+  // Whether dims() of a row that lives may not be what its spans call themselves: beyond the limits, or where
+  // some of them count under a template. (A name that was cut is no other name.)
+  bool NamesDiffer(Id id) const { return rows_[RowOf(id)].overflow || rows_[RowOf(id)].renamed; }
+
+  size_t max_value_bytes() const { return options_.max_value_bytes; }
   uint64_t ThresholdOf(Id id) const { return rows_[RowOf(id)].threshold; }
   uint32_t ServiceOf(Id id) const { return rows_[RowOf(id)].text[0]; }
   uint8_t KindOf(Id id) const { return rows_[RowOf(id)].kind; }
@@ -321,6 +326,7 @@ class SeriesTable {
     bool live = false;
     bool admitted = false;
     bool named_overflow = false;  // takes one of max_overflow_series
+    bool renamed = false;         // spans of other names count there
     bool born = false;            // the owner has been told
   };
 

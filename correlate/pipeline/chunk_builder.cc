@@ -122,20 +122,29 @@ std::string_view UnjoinedReasonName(UnjoinedReason reason) {
   return "";
 }
 
-void ChunkBuilder::AppendLogStamp(const LogStamp& stamp, std::string_view item, bool collision) {
+void ChunkBuilder::AppendLogStamp(const LogStamp& stamp, const KeepList& list, std::string_view item,
+                                  bool collision) {
+  const auto dims_of = [&](uint32_t series, uint32_t names) {
+    SeriesTable::Dims dims = series_.dims(series - 1);
+    if (names == 0) return dims;
+    const OwnNames& own = list.names[names - 1];
+    dims.name = std::string_view(list.text).substr(own.at, own.name_size);
+    dims.service = std::string_view(list.text).substr(own.at + own.name_size, own.service_size);
+    return dims;
+  };
   StampWriter writer(&stamps_, kLogAttributes, item, collision);
   writer.String(stamp::kState, JoinStateName(stamp.state));
   if (stamp.reason != UnjoinedReason::kNone) writer.String(stamp::kReason, UnjoinedReasonName(stamp.reason));
   if (stamp.span_series != 0) {
-    const SeriesTable::Dims dims = series_.dims(stamp.span_series - 1);
+    const SeriesTable::Dims dims = dims_of(stamp.span_series, stamp.span_names);
     if (!dims.service.empty()) writer.String(stamp::kSpanService, dims.service);
     if (!dims.name.empty()) writer.String(stamp::kSpanName, dims.name);
     writer.String(stamp::kSpanKind, kKindNames[dims.kind]);
     writer.Double(stamp::kSpanDurationMs, static_cast<double>(UnpackDuration(stamp.duration)) / 1e6);
-    writer.String(stamp::kSpanStatus, kStatusNames[dims.status]);
+    writer.String(stamp::kSpanStatus, kStatusNames[stamp.span_status]);
   }
   if (stamp.root_series != 0) {
-    const SeriesTable::Dims dims = series_.dims(stamp.root_series - 1);
+    const SeriesTable::Dims dims = dims_of(stamp.root_series, stamp.root_names);
     if (!dims.name.empty()) writer.String(stamp::kRootName, dims.name);
     if (!dims.service.empty()) writer.String(stamp::kRootService, dims.service);
   }
@@ -303,7 +312,7 @@ void ChunkBuilder::Build(Signal signal, const KeepList& list, const BatchTable& 
     prepared.stamp_at = static_cast<uint32_t>(stamps_.size());
     if (kept.stamp != 0) {
       if (signal == Signal::kLogs) {
-        AppendLogStamp(list.log_stamps[kept.stamp - 1], item, kept.collision);
+        AppendLogStamp(list.log_stamps[kept.stamp - 1], list, item, kept.collision);
       } else {
         AppendSpanStamp(list.span_stamps[kept.stamp - 1], list.text, item, kept.collision);
       }

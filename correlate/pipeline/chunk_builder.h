@@ -36,9 +36,22 @@ struct LogStamp {
   JoinState state = JoinState::kNoContext;
   UnjoinedReason reason = UnjoinedReason::kNone;
   bool trace_error = false;
+  uint8_t span_status = 0;   // as it came
   uint32_t span_series = 0;  // 1 + SeriesTable id, 0: no span
   uint32_t duration = 0;     // PackDuration()
   uint32_t root_series = 0;  // 1 + id, 0: the root was not seen
+
+  // 1 + index of OwnNames, 0: those of the series.
+  uint32_t span_names = 0;
+  uint32_t root_names = 0;
+};
+
+// What a span calls itself, where its series does not tell: in the text beside the stamps, the name and
+// behind it the service.
+struct OwnNames {
+  uint32_t at = 0;
+  uint32_t name_size = 0;
+  uint32_t service_size = 0;
 };
 
 // What a span is told of its logs.
@@ -63,6 +76,7 @@ struct KeepList {
   std::vector<KeptItem> items;
   std::vector<LogStamp> log_stamps;
   std::vector<SpanStamp> span_stamps;
+  std::vector<OwnNames> names;
   std::string text;
   uint64_t bytes = 0;       // logical, for cutting
   uint32_t since_tick = 0;  // of the first item
@@ -71,6 +85,7 @@ struct KeepList {
     items.clear();
     log_stamps.clear();
     span_stamps.clear();
+    names.clear();
     text.clear();
     bytes = 0;
   }
@@ -117,7 +132,7 @@ class ChunkBuilder {
 
   uint32_t GroupOf(const Batch& batch, uint16_t index);
   uint32_t Rank(uint64_t resource_key);
-  void AppendLogStamp(const LogStamp& stamp, std::string_view item, bool collision);
+  void AppendLogStamp(const LogStamp& stamp, const KeepList& list, std::string_view item, bool collision);
   void AppendSpanStamp(const SpanStamp& stamp, std::string_view text, std::string_view item, bool collision);
   ChunkPtr Write(Signal signal, const KeepList& list, uint32_t tick);
 

@@ -14,6 +14,7 @@ namespace {
 namespace rf = record_flags;
 
 constexpr uint32_t kSpanTraceId = 1;  // opentelemetry-proto trace.proto Span
+constexpr uint32_t kSpanName = 5;
 constexpr uint32_t kSpanStart = 7;
 constexpr uint32_t kSpanEnd = 8;
 constexpr uint32_t kSpanAttributes = 9;
@@ -367,6 +368,8 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
   record.duration = PackDuration(duration);
   if ((item.flags & item_flags::kStampCollision) != 0) record.Set(rf::kCollision);
   if ((item.flags & item_flags::kOddOrder) != 0) record.Set(rf::kOddOrder);
+  const uint32_t status = (item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift;
+  record.Set((status <= 2 ? status : 0) << rf::kStatusShift);
   if (place.node != 0 && options_.derive->lend.enabled && series_.Screen(place.node, duration)) {
     record.Set(rf::kCandidate);
   }
@@ -374,11 +377,14 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
   slot.head = ordinal;
   ++slot.spans;
   if (options_.derive->self_time) times_.Put(ordinal, item.start_ns, item.end_ns);
-  if ((item.flags & item_flags::kStatusMask) >> item_flags::kStatusShift == 2) slot.error = true;
+  if (status == 2) slot.error = true;
   const bool local_root = item.parent == 0 || (item.flags & item_flags::kParentRemote) != 0;
   if (local_root) {
     if (item.parent == 0 || slot.root_series == 0) {
-      if (!slot.true_root) slot.root_series = id + 1;
+      if (!slot.true_root) {
+        slot.root_series = id + 1;
+        slot.root = ordinal;
+      }
       if (item.parent == 0) slot.true_root = true;
     }
     if (!slot.rooted) {
@@ -421,7 +427,11 @@ void Shard::FoldSpan(const Item& item, const Batch& batch, uint32_t batch_slot, 
     kept.offset = item.offset;
     Keep(Signal::kTraces, kept, size);
   }
-  if (found != 0 && window_.Alive(found) && window_[found].Has(rf::kLog)) JoinWaiting(found, ordinal, slot);
+  if (found != 0 && window_.Alive(found) && window_[found].Has(rf::kLog)) {
+    arriving_ = ordinal;
+    JoinWaiting(found, ordinal, slot);
+    arriving_ = 0;
+  }
 }
 
 // The events and exceptions of a span, which few have.
@@ -611,7 +621,26 @@ void Shard::FoldVote(const VoteItem& vote, uint32_t tenant) {
   output_.OnExemplar(trace.lo, ShardOutput::ExemplarOf::kMetric);
 }
 
-LogStamp Shard::StampFor(const TraceSlot& slot, const Record* span, UnjoinedReason reason) const {
+// Puts what the span calls itself into the list's text, and returns 1 + its index there; 0 if its series says
+// the same, or its payload has left.
+uint32_t Shard::KeepNames(const Record& span, KeepList* list) const {
+  if (!series_.Alive(span.series) || !series_.NamesDiffer(span.series)) return 0;
+  if (!span.Has(rf::kPending) && (arriving_ == 0 || &span != &window_[arriving_])) return 0;
+  const Batch& batch = *batches_[span.batch()].batch;
+  const std::string_view name =
+      CutToCharacter(LastString(batch.ItemBytes(span.offset), kSpanName), series_.max_value_bytes());
+  const std::string_view service =
+      CutToCharacter(batch.ServiceName(batch.GroupOf(span.offset)), series_.max_value_bytes());
+  list->names.push_back({.at = static_cast<uint32_t>(list->text.size()),
+                         .name_size = static_cast<uint32_t>(name.size()),
+                         .service_size = static_cast<uint32_t>(service.size())});
+  list->text.append(name).append(service);
+  list->bytes += name.size() + service.size();
+  return static_cast<uint32_t>(list->names.size());
+}
+
+LogStamp Shard::StampFor(const TraceSlot& slot, const Record* span, UnjoinedReason reason,
+                         KeepList* list) const {
   LogStamp stamp;
   stamp.state = span != nullptr ? JoinState::kSpan : slot.spans != 0 ? JoinState::kTrace : JoinState::kOrphan;
   stamp.reason = span != nullptr ? UnjoinedReason::kNone : reason;
@@ -620,6 +649,12 @@ LogStamp Shard::StampFor(const TraceSlot& slot, const Record* span, UnjoinedReas
   if (span != nullptr) {
     stamp.span_series = span->series + 1;
     stamp.duration = span->duration;
+    stamp.span_status = static_cast<uint8_t>((span->batch_and_flags & rf::kStatusMask) >> rf::kStatusShift);
+    stamp.span_names = KeepNames(*span, list);
+  }
+  if (slot.root != 0 && window_.Alive(slot.root)) {
+    const Record& root = window_[slot.root];
+    stamp.root_names = &root == span ? stamp.span_names : KeepNames(root, list);
   }
   return stamp;
 }
@@ -632,7 +667,7 @@ void Shard::KeepLog(Record& record, const TraceSlot& slot, UnjoinedReason reason
   if (record.Has(rf::kWaiting)) --window_.traces()[record.series].waiting_logs;
   record.Clear(rf::kPending | rf::kWaiting);
   KeepList& list = keep(Signal::kLogs);
-  list.log_stamps.push_back(StampFor(slot, joined, reason));
+  list.log_stamps.push_back(StampFor(slot, joined, reason, &list));
   KeptItem kept;
   kept.trace_lo = slot.trace_lo;
   kept.batch = record.batch();
@@ -707,21 +742,23 @@ void Shard::Decide(uint32_t at, Trigger trigger) {
   slot.pending = 0;
   slot.pending_bytes = 0;
 
+  if (release_logs) {
+    // Before the spans, whose payload says what they call themselves.
+    for (size_t i = walked.size(); i-- > 0;) {
+      Record& record = window_[walked[i].second];
+      if (!record.Has(rf::kLog) || !record.Has(rf::kWaiting)) continue;
+      held_logs_.Forget(record.duration);
+      KeepLog(record, slot,
+              trigger == Trigger::kEvicted    ? UnjoinedReason::kEvicted
+              : trigger == Trigger::kShutdown ? UnjoinedReason::kShutdown
+                                              : UnjoinedReason::kNoSpan);
+    }
+  }
   KeepList& list = keep(Signal::kTraces);
   for (size_t i = walked.size(); i-- > 0;) {
     const Ordinal ordinal = walked[i].second;
     Record& record = window_[ordinal];
-    if (record.Has(rf::kLog)) {
-      if (record.Has(rf::kWaiting) && release_logs) {
-        held_logs_.Forget(record.duration);
-        KeepLog(record, slot,
-                trigger == Trigger::kEvicted    ? UnjoinedReason::kEvicted
-                : trigger == Trigger::kShutdown ? UnjoinedReason::kShutdown
-                                                : UnjoinedReason::kNoSpan);
-      }
-      continue;
-    }
-    if (!record.Has(rf::kPending)) continue;
+    if (record.Has(rf::kLog) || !record.Has(rf::kPending)) continue;
     record.Clear(rf::kPending);
     OfferExemplar(record, slot);
     KeptItem kept;
@@ -1045,6 +1082,7 @@ uint64_t Shard::Digest() const {
     mix(static_cast<uint64_t>(slot.head) << 32 | slot.opened_tick);
     mix(static_cast<uint64_t>(slot.spans) << 32 | slot.logs);
     mix(static_cast<uint64_t>(slot.pending_bytes) << 32 | slot.root_series);
+    mix(slot.root);
     mix(static_cast<uint64_t>(slot.voted) << 8 | static_cast<uint64_t>(slot.verdict) << 2 |
         static_cast<uint64_t>(slot.error) << 1 | (slot.rooted ? 1 : 0));
   }

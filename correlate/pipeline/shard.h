@@ -257,7 +257,8 @@ class Shard {
   void ReleaseWaiting(const TraceSlot& slot, UnjoinedReason reason);
   void KeepLog(Record& record, const TraceSlot& slot, UnjoinedReason reason);
   void OfferExemplar(const Record& record, const TraceSlot& slot);
-  LogStamp StampFor(const TraceSlot& slot, const Record* span, UnjoinedReason reason) const;
+  LogStamp StampFor(const TraceSlot& slot, const Record* span, UnjoinedReason reason, KeepList* list) const;
+  uint32_t KeepNames(const Record& span, KeepList* list) const;
 
   KeepList& keep(Signal signal) { return keep_[static_cast<size_t>(signal)]; }
   void Keep(Signal signal, const KeptItem& item, uint64_t bytes);
@@ -300,6 +301,9 @@ class Shard {
   uint64_t open_traces_ = 0;
   uint64_t chain_digest_ = 0;  // over every Chunk cut so far
   uint32_t evacuate_next_ = 0;
+
+  // The span whose arrival is being dealt with: its payload is at hand, held or not.
+  Ordinal arriving_ = 0;
 
   // Scratch, kept for its capacity.
   std::vector<ChunkPtr> chunks_;

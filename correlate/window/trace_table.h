@@ -37,6 +37,7 @@ struct TraceSlot {
   bool voted = false;       // an exemplar of an incoming metric points to it
   uint8_t reserved[2] = {};
   uint32_t waiting_logs = 0;  // that the hold queue has
+  Ordinal root = 0;           // the span that root_series is of, 0: none since the slot was opened
 
   TraceId trace() const { return {trace_hi, trace_lo}; }
 };

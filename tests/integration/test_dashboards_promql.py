@@ -233,7 +233,7 @@ class Scene:
 
     def __init__(self, metrics, folder):
         self.config = Config(metrics)
-        self.gateway = Braid({"correlate": {"settle": "300ms"}, "metrics": metrics})
+        self.gateway = Braid({"correlate": {"settle": "1s"}, "metrics": metrics})
         self.prometheus = scraper(self.gateway, folder / "classic")
         self.native = None
         if metrics.get("histograms") == "both":
