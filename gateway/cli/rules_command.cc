@@ -34,7 +34,8 @@ void AddRulesOptions(CLI::App* above, CLI::App* command, ExportRulesOptions* opt
           "--dialect", [options](const std::string& name) { options->dialect = *rules::ParseDialect(name); },
           "Names of the metrics that the objectives are about, as in metrics.dialect; both is tempo.")
       ->check(CLI::IsMember({"tempo", "otel", "both"}))
-      ->default_str("tempo");
+      ->default_str("tempo")
+      ->needs(slo);
   command->add_option("--runbooks", options->runbooks, "Where docs/runbooks.md is to be found.")
       ->check(CLI::Validator(
           [](std::string& text) {
@@ -70,6 +71,7 @@ void AddRulesOptions(CLI::App* above, CLI::App* command, ExportRulesOptions* opt
                                  slo->empty() ? "slo needs --slo FILE" : "braid makes nothing of --slo");
   });
 }
+
 int ExportRules(const ExportRulesOptions& options, std::ostream& out, std::ostream& err) {
   rules::RuleFile file;
   if (options.braid) {

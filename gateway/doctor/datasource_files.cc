@@ -39,7 +39,10 @@ std::vector<SourceText> ReadSourceTexts(const std::vector<std::string>& paths, R
       continue;
     }
     std::vector<std::string> found;
-    for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end;
+    // Grafana's own folder of provisioning files has them in one for each kind.
+    const std::filesystem::path below = std::filesystem::path(path) / "datasources";
+    const std::filesystem::path folder = std::filesystem::is_directory(below, error) ? below.string() : path;
+    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
          entry.increment(error)) {
       if (IsYaml(entry->path())) found.push_back(entry->path().string());
     }

@@ -102,6 +102,7 @@ TEST_F(CliTest, WrongUse) {
                                              {"dashboards", "export", "--out", "x", "--dialect", "grafana"},
                                              {"dashboards", "export", "--out", "x", "--loki", "http://a"},
                                              {"rules"},
+                                             {"rules", "export", "--dialect", "otel"},
                                              {"rules", "exprot"}}) {
     EXPECT_EQ(Braid(words), kExitUsage) << testing::PrintToString(words) << out_.str();
     EXPECT_NE(err_.str(), "") << testing::PrintToString(words);

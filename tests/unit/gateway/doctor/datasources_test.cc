@@ -398,6 +398,13 @@ TEST_F(DataSourcesTest, ReadsFoldersAsGrafanaDoes) {
 
   Report missing;
   CheckDataSources({(folder / "empty").string(), (folder / "none.yaml").string()}, {}, &missing);
+  // The whole folder that Grafana is provisioned from, as `braid dashboards export --provisioning` writes it.
+  std::filesystem::create_directories(folder / "grafana" / "datasources");
+  std::ofstream(folder / "grafana" / "datasources" / "a.yaml") << kMetrics;
+  std::ofstream(folder / "grafana" / "datasources" / "b.yaml") << kTraces;
+  Report whole;
+  CheckDataSources({(folder / "grafana").string()}, {}, &whole);
+  EXPECT_EQ(whole.checks()[0].message, report.checks()[0].message);
   ASSERT_EQ(missing.Count(Verdict::kFail), 2u) << Describe(missing.checks());
   EXPECT_THAT(missing.checks()[0].message, HasSubstr("no *.yaml in this folder"));
   EXPECT_THAT(missing.checks()[1].message, AllOf(HasSubstr("none.yaml"), HasSubstr("No such file")));
