@@ -20,7 +20,8 @@ namespace braid::exporters {
 //
 // No rounding can promise less than 1 for every bound. Errors that are shared out before it is known which
 // bucket grows next run against each other: with four buckets and weights of 1.5 some order of spans breaks
-// it whatever was sent, and with six buckets and sixths even 1 itself (whole_counts_test.cc plays the first game).
+// it whatever was sent, and with six buckets and sixths even 1 itself (whole_counts_test.cc plays the first
+// game).
 //
 // Thread rule: one owner; keeps nothing but its memory between calls.
 class WholeCounts {
