@@ -17,7 +17,7 @@ export type Panel = cog.Builder<dashboard.Panel>;
 
 /** Grafana's names of the units that are in use here. */
 export const UNITS = [
-  "none", "short", "percentunit", "s", "ms", "bytes", "Bps", "reqps", "cps", "string", "dateTimeFromNow",
+  "none", "locale", "short", "percentunit", "s", "ms", "bytes", "Bps", "reqps", "cps", "string", "dateTimeFromNow",
 ] as const;
 export type Unit = (typeof UNITS)[number];
 
@@ -125,11 +125,7 @@ export function graph(g: Graph): Panel {
     .showPoints(common.VisibilityMode.Never)
     .tooltip(new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Multi).sort(common.SortOrder.Descending))
     .legend(
-      new common.VizLegendOptionsBuilder()
-        .displayMode(common.LegendDisplayMode.Table)
-        .placement(common.LegendPlacement.Bottom)
-        .showLegend(true)
-        .calcs(g.calcs ?? ["lastNotNull", "max"]),
+      legend(g),
     )
     .targets(g.queries.map(rangeQuery));
   if (g.stacked) panel.stacking(new common.StackingConfigBuilder().mode(common.StackingMode.Normal).group("A"));
@@ -147,6 +143,18 @@ export function graph(g: Graph): Panel {
     panel.overrideByName(series, [{ id: "color", value: { mode: "fixed", fixedColor: color } }]);
   }
   return withLinks(panel, g.links);
+}
+
+/** A table under the graph, which has room for a few rows: where a query makes many series, the largest come first. */
+function legend(g: Graph): common.VizLegendOptionsBuilder {
+  const calcs = g.calcs ?? ["lastNotNull", "max"];
+  const built = new common.VizLegendOptionsBuilder()
+    .displayMode(common.LegendDisplayMode.Table)
+    .placement(common.LegendPlacement.Bottom)
+    .showLegend(true)
+    .calcs(calcs);
+  const many = g.queries.some((query) => query.legend?.includes("{{"));
+  return many && calcs.includes("max") ? built.sortBy("Max").sortDesc(true) : built;
 }
 
 export interface Stat extends About {
@@ -213,11 +221,11 @@ export function buckets(h: Heatmap): Panel {
     .color(
       new heatmap.HeatmapColorOptionsBuilder()
         .mode(heatmap.HeatmapColorMode.Scheme)
-        .scheme("Spectral")
+        // From the background's colour to the strongest, on dark as on light.
+        .scheme("YlOrRd")
         .fill("dark-orange")
         .exponent(0.5)
-        .steps(64)
-        .reverse(true),
+        .steps(64),
     )
     .cellGap(1)
     .cellValues(new heatmap.CellValuesBuilder().unit(h.cellUnit))

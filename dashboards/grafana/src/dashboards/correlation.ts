@@ -122,7 +122,7 @@ function joins(): Panel[] {
     }),
     graph({
       title: "Logs that wait",
-      description: "Logs held for their span right now, and what all held items weigh.",
+      description: "Logs held for their span right now.",
       unit: "short",
       width: 6,
       queries: [{ expr: sum(select("braid_window_waiting_logs")), legend: "logs" }],

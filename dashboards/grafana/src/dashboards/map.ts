@@ -116,7 +116,7 @@ function connections(dialect: Dialect): Panel {
   const each = new Edges([], ["client", "server", "connection_type"]);
   return rows({
     title: "Connections",
-    description: `Every connection over the time shown. Durations are the server's.${dialect.graphBuckets}`,
+    description: "Every connection over the time shown. Durations are the server's.",
     width: 24,
     height: 11,
     empty: "No requests between services",
@@ -133,11 +133,11 @@ function connections(dialect: Dialect): Panel {
       { label: "connection_type", header: "Connection", absent: "request" },
     ],
     columns: [
-      { header: "Requests", expr: each.count(), unit: "short", decimals: 0 },
+      { header: "Requests", expr: each.count(), unit: "locale", decimals: 0 },
       { header: "Rate", expr: each.meanRate(), unit: "reqps", decimals: 2 },
       { header: "Errors", expr: each.errorRatio(), unit: "percentunit", decimals: 2, thresholds: ERROR_STEPS },
       { header: "Mean", expr: each.mean("server"), unit: "s" },
-      { header: "p95", expr: each.quantile(0.95, "server"), unit: "s" },
+      { header: "p95", expr: each.quantile(0.95, "server"), unit: "s", below: dialect.graphBuckets },
     ],
     sortBy: "Requests",
   });
