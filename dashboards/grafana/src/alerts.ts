@@ -22,7 +22,8 @@ export function alertTable(t: AlertTable): Panel {
     description: t.description,
     width: 24,
     height: t.height,
-    empty: "No alert fires",
+    // Where the rules are not loaded it looks just the same.
+    empty: "No alert fires, or there are no rules",
     keys: [
       { label: "severity", header: "Severity" },
       { label: "alertname", header: "Alert" },

@@ -120,8 +120,9 @@ export function graph(g: Graph): Panel {
     .height(g.height ?? 8)
     .interval(MIN_INTERVAL)
     .min(g.min ?? 0)
-    .lineWidth(1)
-    .fillOpacity(g.stacked ? 40 : 8)
+    // Lines of parts that are 0 would lie on the edge of the part below them.
+    .lineWidth(g.stacked ? 0 : 1)
+    .fillOpacity(g.stacked ? 60 : 8)
     .showPoints(common.VisibilityMode.Never)
     .tooltip(new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Multi).sort(common.SortOrder.Descending))
     .legend(
@@ -145,7 +146,7 @@ export function graph(g: Graph): Panel {
   return withLinks(panel, g.links);
 }
 
-/** A table under the graph, which has room for a few rows: where a query makes many series, the largest come first. */
+/** A table under the graph, which has room for a few rows: where its query makes many series, the largest come first. */
 function legend(g: Graph): common.VizLegendOptionsBuilder {
   const calcs = g.calcs ?? ["lastNotNull", "max"];
   const built = new common.VizLegendOptionsBuilder()
@@ -153,7 +154,7 @@ function legend(g: Graph): common.VizLegendOptionsBuilder {
     .placement(common.LegendPlacement.Bottom)
     .showLegend(true)
     .calcs(calcs);
-  const many = g.queries.some((query) => query.legend?.includes("{{"));
+  const many = g.queries.length === 1 && g.queries[0]!.legend?.includes("{{");
   return many && calcs.includes("max") ? built.sortBy("Max").sortDesc(true) : built;
 }
 
@@ -168,6 +169,9 @@ export interface Stat extends About {
   showName?: boolean;
   /** Without a graph in the background, and with a query for one moment. */
   plain?: boolean;
+  /** Of the graph in the background, which otherwise shows its least and its highest value, however near they are. */
+  min?: number;
+  max?: number;
 }
 
 export function single(s: Stat): Panel {
@@ -189,6 +193,8 @@ export function single(s: Stat): Panel {
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
     .thresholds(steps(...(s.thresholds ?? [[null, CALM]])))
     .withTarget(query);
+  if (s.min !== undefined) panel.min(s.min);
+  if (s.max !== undefined) panel.max(s.max);
   if (s.decimals !== undefined) panel.decimals(s.decimals);
   if (s.empty !== undefined) panel.noValue(s.empty);
   if (s.names) {

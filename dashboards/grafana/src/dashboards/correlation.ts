@@ -48,7 +48,7 @@ export function correlation(dialect: Dialect): dashboard.Dashboard {
 
 function overview(): Panel[] {
   const joined = (s: Pick<Stat, "title" | "description" | "expr">) =>
-    single({ ...s, unit: "percentunit", decimals: 2, width: 6, thresholds: JOINED_STEPS });
+    single({ ...s, unit: "percentunit", decimals: 2, width: 6, min: 0, max: 1, thresholds: JOINED_STEPS });
   return [
     joined({
       title: "Logs joined",

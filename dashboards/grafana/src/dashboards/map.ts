@@ -149,13 +149,13 @@ function busiest(what: "requests" | "failures"): Panel {
     title: what === "requests" ? "Busiest connections" : "Failures by connection",
     description:
       what === "requests"
-        ? "Requests a second on the ten busiest connections."
-        : "Failed requests a second on the ten connections where most fail; at 0, none do.",
+        ? "Requests a second on the ten connections that are busiest over the time shown."
+        : "Failed requests a second on the ten connections where most fail over the time shown; at 0, none do.",
     unit: "reqps",
     width: 12,
     queries: [
       {
-        expr: `topk(10, ${what === "requests" ? each.rate() : each.failedRate()})`,
+        expr: each.busiest(10, what),
         legend: "{{client}} to {{server}}",
       },
     ],
