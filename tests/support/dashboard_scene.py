@@ -26,9 +26,10 @@ OTEL_BOUNDS = (2, 4, 6, 8, 10, 50, 100, 200, 400, 800, 1000, 1400, 2000, 5000, 1
 
 
 class Scene:
-    """Begins with the constructor; stop() ends all of it. `interval` is how often the SLO rules are evaluated."""
+    """Begins with the constructor; stop() ends all of it. `interval` is how often the SLO rules are evaluated, `rules` are paths of
+    more rule files."""
 
-    def __init__(self, dialect, folder, seconds, rate, seed=11, interval="2s"):
+    def __init__(self, dialect, folder, seconds, rate, seed=11, interval="2s", rules=()):
         self.dialect = dialect
         self.seconds = seconds
         self.truth = None
@@ -39,7 +40,7 @@ class Scene:
                 "backend": {"type": "otlp_grpc", "endpoint": self.otlp.grpc_endpoint},
                 "loki": {"type": "loki", "endpoint": self.loki.endpoint}}}))
             self.prometheus = stack.enter_context(Prometheus(
-                folder / "prometheus", self.braid.web_address, rules=[self._rules(folder, interval)])).scraping()
+                folder / "prometheus", self.braid.web_address, rules=[self._rules(folder, interval), *rules])).scraping()
             self.demo = self.play(stack, seconds, rate, seed)
             self.start = time.time()
             self.stop = stack.pop_all().close

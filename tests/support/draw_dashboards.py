@@ -19,19 +19,21 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import rules
 from dashboard_scene import Scene
 from dashboards import View, load
 from misbehaviour import Rule
 from pictures import board
 
 RATE = 10
+CHOSEN = {"braid-service": {"service": "checkout"}}
 NOTE = "Drawn from the demo's traffic; not a picture of Grafana."
 
 
 def play(folder, minutes):
     """A scene that is over, still running."""
     seconds = 60 * minutes
-    scene = Scene("tempo", folder, seconds, RATE, interval="5s")
+    scene = Scene("tempo", folder, seconds, RATE, interval="5s", rules=[rules.ALERTS])
     with contextlib.ExitStack() as more:
         def until(share):
             time.sleep(max(0, scene.start + share * seconds - time.time()))
@@ -68,8 +70,7 @@ def main():
         scene = play(pathlib.Path(folder), arguments.minutes)
         try:
             for uid, one in load("tempo").items():
-                chosen = {"service": "checkout"} if uid == "braid-service" else None
-                view = View(one, scene.prometheus, scene.end, 60 * arguments.minutes, chosen)
+                view = View(one, scene.prometheus, scene.end, 60 * arguments.minutes, CHOSEN.get(uid))
                 text = board.draw(view, error_lines(scene), NOTE)
                 (arguments.out / f"{uid}.svg").write_text(text, encoding="utf-8")
                 print(f"{uid}.svg: {len(text.encode()) / 1000:.1f} kB")

@@ -9,7 +9,7 @@ from pictures.svg import Svg, clipped
 
 WIDTH = 1000
 COLUMN = (WIDTH - 8) / 24
-UNIT = 27  # the height of one of the grid's rows
+UNIT = 29  # the height of one of the grid's rows
 GAP = 6
 HEADING = 22
 MOST_EXEMPLARS = 24  # of a panel; Grafana leaves some out, too
@@ -22,7 +22,7 @@ def draw(view, entries, note):
     svg = Svg(WIDTH, height, model["title"], f"{model['description']} {note}")
     svg.text(8, 17, model["title"], "t", style="font-size:14px")
     chosen = [f"{m['label']}: {_chosen(view.variables[m['name']])}" for m in model["templating"]["list"] if m["type"] != "datasource"]
-    svg.text(WIDTH - 8, 17, "    ".join(chosen), "de", style="white-space:pre")
+    svg.text(WIDTH - 8, 17, " · ".join(chosen), "de")
     for panel in model["panels"]:
         at = panel["gridPos"]
         box = Box(4 + at["x"] * COLUMN + GAP / 2, HEADING + 6 + at["y"] * UNIT + GAP / 2, at["w"] * COLUMN - GAP, at["h"] * UNIT - GAP)
@@ -31,7 +31,7 @@ def draw(view, entries, note):
             continue
         svg.rect(box.x, box.y, box.width, box.height, class_="p")
         svg.text(box.x + 8, box.y + 15, clipped(panel["title"], box.width - 16, bold=True), "t")
-        inside = Box(box.x + 8, box.y + 24, box.width - 16, box.height - 30)
+        inside = Box(box.x + 8, box.y + 26, box.width - 16, box.height - 31)
         _panel(svg, inside, view, panel, [t for t in view.board.targets() if t.panel == panel["title"]], entries)
     return str(svg)
 
@@ -52,7 +52,7 @@ def _panel(svg, box, view, panel, targets, entries):
         frames = node_graph.transform(frames, panel["transformations"])
         if kind == "nodeGraph":
             return nodemap.draw(svg, box, *node_graph.graph(frames), panel)
-        return tables.table(svg, box, frames[0] if frames else None, panel)
+        return tables.table(svg, box, frames[0] if frames else None, panel, view.end)
     exemplars = _thinned([(e["timestamp"], float(e["value"])) for t in targets if t.exemplar
                           for series in view.exemplars(t) for e in series["exemplars"]], span)
     if kind == "heatmap":

@@ -91,12 +91,17 @@ def _pieces(points, step):
     return pieces
 
 
-def legend(svg, box, lines, unit, decimals, calcs, names):
+def legend(svg, box, lines, panel, names):
     """A row for each line: its name and the values asked for. What has no room is counted."""
+    order = panel["options"]["legend"]
+    if "sortBy" in order:
+        by = next(calc for header, calc in CALCS.values() if header == order["sortBy"])
+        lines = sorted(lines, key=lambda line: by([value for _, value in line.points]), reverse=order["sortDesc"])
     rows = int(box.height // LEGEND_ROW) - 1
     shown = lines if len(lines) <= rows else lines[:rows - 1]
-    columns = [CALCS[calc] for calc in calcs]
-    width = 62
+    defaults = panel["fieldConfig"]["defaults"]
+    columns = [CALCS[calc] for calc in order["calcs"]]
+    width = 72
     for i, (header, _) in enumerate(columns):
         svg.text(box.x + box.width - (len(columns) - 1 - i) * width, box.y + 9, header, "deb")
     y = box.y + 9
@@ -107,7 +112,7 @@ def legend(svg, box, lines, unit, decimals, calcs, names):
         values = [value for _, value in line.points]
         for i, (_, calc) in enumerate(columns):
             value = calc(values)
-            words = names.get(value) or units.text(value, unit, decimals)
+            words = names.get(value) or units.text(value, defaults["unit"], defaults.get("decimals"))
             svg.text(box.x + box.width - (len(columns) - 1 - i) * width, y, words, "be")
     if len(shown) < len(lines):
         svg.text(box.x + 15, y + LEGEND_ROW, f"and {len(lines) - len(shown)} more", "db")
@@ -116,7 +121,7 @@ def legend(svg, box, lines, unit, decimals, calcs, names):
 def time_series(svg, box, span, lines, panel, exemplars=()):
     """`lines` with the settings of `panel`; exemplars are (time, value)."""
     defaults = panel["fieldConfig"]["defaults"]
-    custom, unit, decimals = defaults.get("custom", {}), defaults["unit"], defaults.get("decimals")
+    custom, unit = defaults.get("custom", {}), defaults["unit"]
     stacked = custom.get("stacking", {}).get("mode") == "normal"
     thresholds = []
     if custom.get("thresholdsStyle", {}).get("mode") == "dashed":
@@ -127,8 +132,7 @@ def time_series(svg, box, span, lines, panel, exemplars=()):
     for i, line in enumerate(lines):
         line.color = color(_override(panel, line.name, "color", {}).get("fixedColor", SERIES[i % len(SERIES)]))
 
-    calcs = panel["options"]["legend"]["calcs"]
-    rows = min(len(lines), max(2, int(box.height * 0.36 / LEGEND_ROW) - 1))
+    rows = min(len(lines), max(2, int(box.height * 0.5 / LEGEND_ROW) - 1))
     below = LEGEND_ROW * (rows + 1) + 4
     plot = Box(box.x, box.y, box.width, box.height - below)
     drawn = _stack(lines) if stacked else [line.points for line in lines]
@@ -145,15 +149,17 @@ def time_series(svg, box, span, lines, panel, exemplars=()):
     for value, name in thresholds:
         if low < value < high:
             svg.line(inner.x, y(value), inner.x + inner.width, y(value), stroke=color(name), stroke_dasharray="6 4")
-    below_it = None
+    under = {}
     for line, points in zip(lines, drawn):
         for piece in _pieces(points, span.step):
-            _draw(svg, inner, span, y, piece, line.color, below_it if stacked else None, stacked,
-                  custom.get("lineInterpolation") == "stepAfter")
-        below_it = dict(points)
+            if stacked:
+                _area(svg, inner, span, y, piece, line.color, under)
+            else:
+                _line(svg, inner, span, y, piece, line.color, custom.get("lineInterpolation") == "stepAfter")
+        under = dict(points)
     for at, value in exemplars:
         svg.circle(span.x(at, inner), y(value), 2, fill="#fff", stroke="#3274d9")
-    legend(svg, Box(box.x, plot.y + plot.height + 4, box.width - 8, below - 4), lines, unit, decimals, calcs, names)
+    legend(svg, Box(box.x, plot.y + plot.height + 4, box.width - 8, below - 4), lines, panel, names)
 
 
 def _override(panel, name, what, default):
@@ -182,28 +188,34 @@ def _stack(lines):
     return stacked
 
 
-def _draw(svg, box, span, y, piece, stroke, under, filled, steps):
+def _line(svg, box, span, y, piece, stroke, steps):
     path = Path()
     for i, (at, value) in enumerate(piece):
         if steps and i:
             path.to(span.x(at, box), y(piece[i - 1][1]))
         path.to(span.x(at, box), y(value))
     if len(piece) == 1:
-        return svg.circle(span.x(piece[0][0], box), y(piece[0][1]), 1.5, fill=stroke)
-    if filled:
-        area = Path()
-        for at, value in piece:
-            area.to(span.x(at, box), y(value))
-        for at, _ in reversed(piece):
-            area.to(span.x(at, box), y((under or {}).get(at, 0)))
-        svg.path(area, close=True, fill=stroke, fill_opacity=".35")
-    return svg.path(path, class_="l", stroke=stroke)
+        svg.circle(span.x(piece[0][0], box), y(piece[0][1]), 1.5, fill=stroke)
+    else:
+        svg.path(path, class_="l", stroke=stroke)
 
 
-def spark(svg, box, span, points, stroke):
+def _area(svg, box, span, y, piece, fill, under):
+    """Down to what it stands on, `under`: {time: value}. Nothing, where there is nothing of it."""
+    if all(value - under.get(at, 0) < 1e-9 for at, value in piece):
+        return
+    area = Path()
+    for at, value in piece:
+        area.to(span.x(at, box), y(value))
+    for at, _ in reversed(piece):
+        area.to(span.x(at, box), y(under.get(at, 0)))
+    svg.path(area, close=True, fill=fill, fill_opacity=".6")
+
+
+def spark(svg, box, span, points, stroke, least=None, most=None):
     """The graph in the background of a single number."""
     values = [value for _, value in points]
-    low, high = min(values), max(values)
+    low, high = min(values) if least is None else least, max(values) if most is None else most
     area = Path()
     area.to(span.x(points[0][0], box), box.y + box.height)
     for at, value in points:

@@ -55,12 +55,12 @@ class Path:
         return len(self._points)
 
     def _needed(self):
-        """The points without which the line would be off by more than a fifth of a pixel (Douglas and Peucker)."""
+        """The points without which the line would be off by more than three tenths of a pixel (Douglas and Peucker)."""
         points = self._points
         kept, spans = {0, len(points) - 1}, [(0, len(points) - 1)]
         while spans:
             first, last = spans.pop()
-            farthest, most = None, 2.0
+            farthest, most = None, 3.0
             for i in range(first + 1, last):
                 if (off := _distance(points[i], points[first], points[last])) > most:
                     farthest, most = i, off
@@ -123,7 +123,7 @@ class Svg:
         """`kind`: letters of the style: t title, d dim, m in the middle, e ends there, b small."""
         if words:
             style = f' class="{" ".join(kind)}"' if kind else ""
-            self.add(f'<text x="{short(x)}" y="{short(y)}"{style}{_attributes(more)}>{escape(words)}</text>')
+            self.add(f'<text x="{x:.0f}" y="{y:.0f}"{style}{_attributes(more)}>{escape(words)}</text>')
 
     def __str__(self):
         return "\n".join([*self._parts, "</svg>"]) + "\n"

@@ -34,12 +34,15 @@ def mapped(mappings, value):
             match = mapping["options"]["match"]
             if (match == "null+nan" and value is None) or (match == "empty" and value == ""):
                 return mapping["options"]["result"]
+        elif mapping["type"] == "range":
+            if isinstance(value, float) and mapping["options"]["from"] <= value <= mapping["options"]["to"]:
+                return mapping["options"]["result"]
         elif value is not None and not isinstance(value, str):
             return mapping["options"].get(f"{value:g}", {})
     return {}
 
 
-def _cell(panel, header, value):
+def _cell(panel, header, value, now):
     """(text, colour or None)"""
     of = properties(panel, header)
     named = mapped(of.get("mappings"), value)
@@ -52,10 +55,10 @@ def _cell(panel, header, value):
     paint = None
     if of.get("custom.cellOptions", {}).get("type") == "color-text" and "thresholds" in of:
         paint = step_color(of["thresholds"]["steps"], value)
-    return units.text(value, of.get("unit", panel["fieldConfig"]["defaults"]["unit"]), of.get("decimals")), paint
+    return units.text(value, of.get("unit", panel["fieldConfig"]["defaults"]["unit"]), of.get("decimals"), now), paint
 
 
-def table(svg, box, frame, panel):
+def table(svg, box, frame, panel, now):
     """The table that the panel's transformations end with."""
     renamed = panel["transformations"][-1]["options"]["renameByName"]
     if frame is None or not frame.length:
@@ -65,8 +68,8 @@ def table(svg, box, frame, panel):
     rows = [[row[name] for name in frame.fields] for row in frame.rows()]
     for sort in reversed(panel["options"].get("sortBy", [])):
         at = headers.index(sort["displayName"])
-        rows.sort(key=lambda row: (row[at] is not None, row[at] if row[at] is not None else 0), reverse=sort["desc"])
-    cells = [[_cell(panel, header, value) for header, value in zip(headers, row)] for row in rows]
+        rows.sort(key=lambda row: (row[at] is not None, "" if row[at] is None else row[at]), reverse=sort["desc"])
+    cells = [[_cell(panel, header, value, now) for header, value in zip(headers, row)] for row in rows]
     fit = int((box.height - ROW) // ROW)
     shown = cells if len(cells) <= fit else cells[:fit - 1]
 
@@ -112,9 +115,10 @@ def single(svg, box, span, series, panel, now):
             value, defaults["unit"], defaults.get("decimals"), now)
         paint = color(named["color"]) if "color" in named else step_color(defaults["thresholds"]["steps"], value)
         if options["graphMode"] == "area" and len(points) > 1:
-            spark(svg, Box(at.x + 4, at.y + at.height * 0.55, at.width - 8, at.height * 0.45 - 2), span, points, paint)
+            spark(svg, Box(at.x + 4, at.y + at.height * 0.66, at.width - 8, at.height * 0.34 - 2), span, points, paint,
+                  defaults.get("min"), defaults.get("max"))
         size = min(26, box.height * 0.5, 26 * (at.width - 16) / max(width_of(words, 26, True), 1))
-        svg.text(at.x + at.width / 2, at.y + at.height * 0.42 + size * 0.36, words, "mt",
+        svg.text(at.x + at.width / 2, at.y + at.height * 0.3 + size * 0.36, words, "mt",
                  style=f"fill:{paint};font-size:{size:.0f}px")
     return None
 
@@ -127,7 +131,7 @@ def log_lines(svg, box, entries):
         svg.rect(box.x, y - 9, 2, 12, fill=color("red"))
         stamp = time.strftime("%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}"
         svg.text(box.x + 8, y, stamp, "d")
-        svg.text(box.x + 82, y, clipped(words, box.width - 90))
+        svg.text(box.x + 96, y, clipped(words, box.width - 104))
 
 
 def words(svg, box, lines):

@@ -41,7 +41,9 @@ def _seconds(value, decimals):
 
 def _from_now(milliseconds, now):
     minutes = round((now - milliseconds / 1000) / 60)
-    return f"{minutes} minutes ago" if minutes != 1 else "a minute ago"
+    if minutes < 1:
+        return "a few seconds ago"
+    return f"{minutes} minutes ago" if minutes > 1 else "a minute ago"
 
 
 def text(value, unit, decimals=None, now=0):
@@ -62,6 +64,8 @@ def text(value, unit, decimals=None, now=0):
         return _scaled(value, decimals, 1000, ("", "K", "M"), {"reqps": " req/s", "cps": " c/s"}[unit]).replace("  ", " ")
     if unit == "short":
         return _scaled(value, decimals, 1000, ("", "K", "Mil", "Bil"))
+    if unit == "locale":
+        return f"{value:,.{0 if decimals is None and value % 1 == 0 else 2 if decimals is None else decimals}f}"
     if unit == "dateTimeFromNow":
         return _from_now(value, now)
     assert unit in ("none", "string"), unit
