@@ -239,7 +239,7 @@ void Shop::Count(const Story& story) {
     Truth::Operation& operation = truth_.operations[{service, made.span.name, made.span.kind}];
     ++operation.spans;
     if (made.span.error) ++operation.errors;
-    operation.duration_ns += made.span.end_ns - made.span.start_ns;
+    operation.durations.Add(made.span.end_ns - made.span.start_ns);
   }
   truth_.spans += story.spans.size();
   for (const Story::ServiceLog& made : story.logs) {
@@ -253,6 +253,12 @@ void Shop::Count(const Story& story) {
     Truth::Edge& edge = truth_.edges[{call.client, call.server, call.type}];
     ++edge.calls;
     if (call.failed) ++edge.failed;
+    const auto duration = [&story](int span) {
+      const Span& seen = story.spans[static_cast<size_t>(span)].span;
+      return seen.end_ns - seen.start_ns;
+    };
+    edge.client.Add(duration(call.client_span));
+    edge.server.Add(duration(call.server_span));
   }
   placed_ += static_cast<int64_t>(story.orders_placed);
   failed_ += static_cast<int64_t>(story.orders_failed);

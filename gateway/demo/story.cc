@@ -115,8 +115,10 @@ class Teller {
 
   // --- who calls whom ---
 
-  void Called(int client, std::string server, std::string type, bool failed) {
-    story_.calls.push_back({Name(At(client).service), std::move(server), std::move(type), failed});
+  // `server_span` of what has no tracing: the client's.
+  void Called(int client, int server_span, std::string server, std::string type, bool failed) {
+    story_.calls.push_back(
+        {Name(At(client).service), std::move(server), std::move(type), failed, client, server_span});
   }
 
   void EndServer(int span, const Outcome& outcome) {
@@ -174,7 +176,7 @@ class Teller {
     Add(client, "http.response.status_code", int64_t{outcome.status});
     if (outcome.status >= 400) Fail(client, "HTTP " + std::to_string(outcome.status));
     SpanAt(client).end_ns = outcome.end;
-    Called(client, Name(to), "http", outcome.status >= 400);
+    Called(client, server, Name(to), "http", outcome.status >= 400);
     return outcome;
   }
 
@@ -192,7 +194,7 @@ class Teller {
     Add(span, "server.port", int64_t{system == "redis" ? 6379 : 5432});
     SpanAt(span).end_ns = t + takes;
     if (!error.empty()) Fail(span, error);
-    Called(span, system == "redis" ? "redis" : "postgres", "database", !error.empty());
+    Called(span, span, system == "redis" ? "redis" : "postgres", "database", !error.empty());
     return t + takes;
   }
 
@@ -355,7 +357,7 @@ class Teller {
     } else {
       Add(span, "http.response.status_code", int64_t{200});
     }
-    Called(span, "card-processor", "external", timeout);
+    Called(span, span, "card-processor", "external", timeout);
     return {end, timeout ? 504 : 200};
   }
 
@@ -400,7 +402,7 @@ class Teller {
       Add(server, "rpc.grpc.status_code", code);
       Add(client, "rpc.grpc.status_code", code);
       if (code != 0) Fail(client, code == 14 ? "UNAVAILABLE" : "DEADLINE_EXCEEDED");
-      Called(client, Name(Service::kPayment), "grpc", code != 0);
+      Called(client, server, Name(Service::kPayment), "grpc", code != 0);
       if (!busy) return {end, timeout ? 504 : 200};
       const uint64_t pause = (uint64_t{25} << attempt) * kMs;
       Write(caller, Severity::kWarn, end,
@@ -437,7 +439,7 @@ class Teller {
             {{"shop.order.id", order}});
     }
     SpanAt(consumer).end_ns = at + random_.Around(0.5);
-    Called(producer, Name(Service::kShipping), "messaging", bad_address);
+    Called(producer, consumer, Name(Service::kShipping), "messaging", bad_address);
     return sent;
   }
 

@@ -53,6 +53,9 @@ struct Story {
     std::string server;
     std::string type;  // http, grpc, database, messaging, external
     bool failed = false;
+    // In `spans`; what has no spans of its own is seen through its client's.
+    int client_span = 0;
+    int server_span = 0;
   };
 
   TraceId trace;

@@ -1,6 +1,8 @@
 #include "gateway/demo/truth.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <numeric>
 
 namespace braid::gateway::demo {
 namespace {
@@ -16,7 +18,30 @@ const char* KindName(SpanKind kind) {
   return "";
 }
 
+template <typename Numbers>
+boost::json::array ToJson(const Numbers& numbers) {
+  return boost::json::array(numbers.begin(), numbers.end());
+}
+
+boost::json::object ToJson(const Durations& durations) {
+  return {{"duration_ns", durations.sum_ns()}, {"at_most", ToJson(durations.AtMost())}};
+}
+
 }  // namespace
+
+void Durations::Add(uint64_t ns) {
+  sum_ns_ += ns;
+  // Of a bound, in ns, it may be just as much.
+  const auto* bound = std::lower_bound(kBoundsMs.begin(), kBoundsMs.end(), ns,
+                                       [](uint64_t ms, uint64_t value) { return ms * 1'000'000 < value; });
+  if (bound != kBoundsMs.end()) ++within_[static_cast<size_t>(bound - kBoundsMs.begin())];
+}
+
+std::array<uint64_t, Durations::kBoundsMs.size()> Durations::AtMost() const {
+  std::array<uint64_t, kBoundsMs.size()> counts{};
+  std::partial_sum(within_.begin(), within_.end(), counts.begin());
+  return counts;
+}
 
 std::string Truth::ToJsonMembers() const {
   boost::json::object out;
@@ -24,6 +49,7 @@ std::string Truth::ToJsonMembers() const {
   out["failed_requests"] = failed_requests;
   out["spans"] = spans;
   out["logs"] = logs;
+  out["bounds_ms"] = ToJson(Durations::kBoundsMs);
   boost::json::array list;
   for (const auto& [key, operation] : operations) {
     const auto& [service, name, kind] = key;
@@ -32,7 +58,8 @@ std::string Truth::ToJsonMembers() const {
                     {"span_kind", KindName(kind)},
                     {"spans", operation.spans},
                     {"errors", operation.errors},
-                    {"duration_ns", operation.duration_ns}});
+                    {"duration_ns", operation.durations.sum_ns()},
+                    {"at_most", ToJson(operation.durations.AtMost())}});
   }
   out["operations"] = std::move(list);
   list = {};
@@ -42,7 +69,9 @@ std::string Truth::ToJsonMembers() const {
                     {"server", server},
                     {"type", type},
                     {"calls", edge.calls},
-                    {"failed", edge.failed}});
+                    {"failed", edge.failed},
+                    {"client_time", ToJson(edge.client)},
+                    {"server_time", ToJson(edge.server)}});
   }
   out["edges"] = std::move(list);
   list = {};

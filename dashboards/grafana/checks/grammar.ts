@@ -73,7 +73,10 @@ export class PromQL {
       const named = this.text(node.getChild("Identifier"));
       const metric = named || (matchers.find((matcher) => matcher.label === "__name__")?.value ?? "");
       const holder = node.parent?.name === "MatrixSelector" ? node.parent : node;
-      const body = holder.parent?.name === "FunctionCallBody" ? holder.parent : undefined;
+      let argument: SyntaxNode = holder;
+      // x[5m] @ end()
+      while (argument.parent?.name === "StepInvariantExpr") argument = argument.parent;
+      const body = argument.parent?.name === "FunctionCallBody" ? argument.parent : undefined;
       const call = body?.parent?.name === "FunctionCall" ? body.parent : undefined;
       return {
         metric,

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { ROOT } from "../src/generate.js";
 import { UNITS } from "../src/panels.js";
-import { expand } from "./expand.js";
+import { BUILT_IN, expand } from "./expand.js";
 import { PromQL, type Selector, syntaxError } from "./grammar.js";
 import {
   type Dashboard, type Finding, type Panel, panelsOf, place, type Target, type Variable, variablesOf,
@@ -131,7 +131,8 @@ export const rules: Record<string, Rule> = {
   "target-rate-interval-rule": (dashboard, say) =>
     eachSelector(dashboard, (panel, target, selector) => {
       if (!WITH_QUERIES.includes(panel.type) || !RATES.includes(selector.function ?? "")) return;
-      if (!usesRange(target, selector.metric, "$__rate_interval")) {
+      // Each built-in duration is expanded to one of its own, and queries.ts finds those that are written out.
+      if (selector.range !== BUILT_IN.__rate_interval) {
         say(place(dashboard, panel, target), `the rate of ${selector.metric} is not over $__rate_interval`);
       }
     }),
@@ -210,15 +211,6 @@ function requiredMatcher(dashboard: Dashboard, label: string, say: Say): void {
       );
       if (!found) say(place(dashboard, panel, target), `${selector.metric} has no ${label}=~"$${label}"`);
     }
-  });
-}
-
-/** Whether each range of the metric in the query, as written, is this variable. */
-function usesRange(target: Target, metric: string, variable: string): boolean {
-  const parts = (target.expr ?? "").split(new RegExp(`\\b${metric}\\b`)).slice(1);
-  return parts.every((part) => {
-    const range = /^(?:\{[^}]*\})?\[([^\]]*)\]/.exec(part)?.[1];
-    return range === undefined || range === variable;
   });
 }
 

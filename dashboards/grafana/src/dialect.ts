@@ -18,8 +18,8 @@ export interface Dialect {
   /** Counters of self time, always in seconds, and of the spans it is known of. */
   readonly selfSeconds: string;
   readonly selfSpans: string;
-  /** What to know of quantiles of the service graph, for descriptions. */
-  readonly graphBuckets: string;
+  /** Below which bound of the service graph's buckets, in seconds, quantiles are guesses, where that matters. */
+  readonly graphBuckets?: { to: number; text: string };
 }
 
 const tempo: Dialect = {
@@ -31,7 +31,7 @@ const tempo: Dialect = {
   latencyUnit: "s",
   selfSeconds: "traces_spanmetrics_self_seconds_total",
   selfSpans: "traces_spanmetrics_self_spans_total",
-  graphBuckets: " The first bucket of the service graph ends at 100 ms: a shorter p95 is a guess, the mean is exact.",
+  graphBuckets: { to: 0.1, text: "under 100 ms" },
 };
 
 const otel: Dialect = {
@@ -43,7 +43,6 @@ const otel: Dialect = {
   latencyUnit: "ms",
   selfSeconds: "traces_span_metrics_self_seconds_total",
   selfSpans: "traces_span_metrics_self_spans_total",
-  graphBuckets: "",
 };
 
 export const dialects: readonly Dialect[] = [tempo, otel];

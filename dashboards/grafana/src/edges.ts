@@ -33,6 +33,13 @@ export class Edges {
     return sum(rate(this.failed()), ...this.by);
   }
 
+  /** `of` on the `count` connections that have most requests, or failures, over the time shown: the same ones at every step
+   *  of a graph. */
+  busiest(count: number, of: "requests" | "failures"): string {
+    const [each, selector] = of === "requests" ? [this.rate(), this.requests()] : [this.failedRate(), this.failed()];
+    return `${each} and on (${this.by.join(", ")}) topk(${count}, ${sum(`increase(${selector}[${RANGE}] @ end())`, ...this.by)})`;
+  }
+
   // Over the time shown, for tables.
 
   count(): string {

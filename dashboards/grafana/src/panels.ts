@@ -17,7 +17,7 @@ export type Panel = cog.Builder<dashboard.Panel>;
 
 /** Grafana's names of the units that are in use here. */
 export const UNITS = [
-  "none", "short", "percentunit", "s", "ms", "bytes", "Bps", "reqps", "cps", "string", "dateTimeFromNow",
+  "none", "locale", "short", "percentunit", "s", "ms", "bytes", "Bps", "reqps", "cps", "string", "dateTimeFromNow",
 ] as const;
 export type Unit = (typeof UNITS)[number];
 
@@ -120,16 +120,13 @@ export function graph(g: Graph): Panel {
     .height(g.height ?? 8)
     .interval(MIN_INTERVAL)
     .min(g.min ?? 0)
-    .lineWidth(1)
-    .fillOpacity(g.stacked ? 40 : 8)
+    // Lines of parts that are 0 would lie on the edge of the part below them.
+    .lineWidth(g.stacked ? 0 : 1)
+    .fillOpacity(g.stacked ? 60 : 8)
     .showPoints(common.VisibilityMode.Never)
     .tooltip(new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Multi).sort(common.SortOrder.Descending))
     .legend(
-      new common.VizLegendOptionsBuilder()
-        .displayMode(common.LegendDisplayMode.Table)
-        .placement(common.LegendPlacement.Bottom)
-        .showLegend(true)
-        .calcs(g.calcs ?? ["lastNotNull", "max"]),
+      legend(g),
     )
     .targets(g.queries.map(rangeQuery));
   if (g.stacked) panel.stacking(new common.StackingConfigBuilder().mode(common.StackingMode.Normal).group("A"));
@@ -149,6 +146,18 @@ export function graph(g: Graph): Panel {
   return withLinks(panel, g.links);
 }
 
+/** A table under the graph, which has room for a few rows: where its query makes many series, the largest come first. */
+function legend(g: Graph): common.VizLegendOptionsBuilder {
+  const calcs = g.calcs ?? ["lastNotNull", "max"];
+  const built = new common.VizLegendOptionsBuilder()
+    .displayMode(common.LegendDisplayMode.Table)
+    .placement(common.LegendPlacement.Bottom)
+    .showLegend(true)
+    .calcs(calcs);
+  const many = g.queries.length === 1 && g.queries[0]!.legend?.includes("{{");
+  return many && calcs.includes("max") ? built.sortBy("Max").sortDesc(true) : built;
+}
+
 export interface Stat extends About {
   expr: string;
   /** What the value is of; a label's value in {{}}. Without it the title says it. */
@@ -160,6 +169,9 @@ export interface Stat extends About {
   showName?: boolean;
   /** Without a graph in the background, and with a query for one moment. */
   plain?: boolean;
+  /** Of the graph in the background, which otherwise shows its least and its highest value, however near they are. */
+  min?: number;
+  max?: number;
 }
 
 export function single(s: Stat): Panel {
@@ -181,6 +193,8 @@ export function single(s: Stat): Panel {
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
     .thresholds(steps(...(s.thresholds ?? [[null, CALM]])))
     .withTarget(query);
+  if (s.min !== undefined) panel.min(s.min);
+  if (s.max !== undefined) panel.max(s.max);
   if (s.decimals !== undefined) panel.decimals(s.decimals);
   if (s.empty !== undefined) panel.noValue(s.empty);
   if (s.names) {
@@ -213,11 +227,11 @@ export function buckets(h: Heatmap): Panel {
     .color(
       new heatmap.HeatmapColorOptionsBuilder()
         .mode(heatmap.HeatmapColorMode.Scheme)
-        .scheme("Spectral")
+        // From the background's colour to the strongest, on dark as on light.
+        .scheme("YlOrRd")
         .fill("dark-orange")
         .exponent(0.5)
-        .steps(64)
-        .reverse(true),
+        .steps(64),
     )
     .cellGap(1)
     .cellValues(new heatmap.CellValuesBuilder().unit(h.cellUnit))

@@ -25,13 +25,16 @@ export interface Column {
   links?: Link[];
   /** Names and colours of values: {0: ["no", "red"]}. */
   names?: Record<number, [string, string]>;
+  /** What is not above `to` is known no better than that. */
+  below?: { to: number; text: string } | undefined;
 }
 
 export interface Table extends Omit<About, "unit" | "decimals" | "links"> {
   keys: Key[];
   columns: Column[];
-  /** A header; the largest first. */
+  /** A header; the largest first, or with `ascending` the smallest. */
   sortBy: string;
+  ascending?: boolean;
 }
 
 export function rows(t: Table): Panel {
@@ -48,7 +51,7 @@ export function rows(t: Table): Panel {
     .span(t.width)
     .height(t.height ?? 9)
     .cellHeight(common.TableCellHeight.Sm)
-    .sortBy([new common.TableSortByFieldStateBuilder().displayName(t.sortBy).desc(true)])
+    .sortBy([new common.TableSortByFieldStateBuilder().displayName(t.sortBy).desc(!t.ascending)])
     .targets(t.columns.map((column, index) => instantQuery(column.expr, refId(index))))
     .transformations([
       { id: "merge", options: {} },
@@ -94,6 +97,10 @@ function propertiesOf(column: Column): dashboard.DynamicConfigValue[] {
       Object.entries(column.names).map(([value, [text, color]], index) => [value, { text, color, index }]),
     );
     properties.push({ id: "mappings", value: [{ type: "value", options }] });
+  }
+  if (column.below) {
+    const { to, text } = column.below;
+    properties.push({ id: "mappings", value: [{ type: "range", options: { from: 0, to, result: { text, index: 0 } } }] });
   }
   if (column.thresholds || column.names) properties.push({ id: "custom.cellOptions", value: { type: "color-text" } });
   return properties;

@@ -49,7 +49,8 @@ const FAULTS = {
   "target-logql-rule": [logs('{a="b"} | ')],
   "target-logql-auto-rule": [logs('count_over_time({a="b"} | json [5m])')],
   "target-promql-rule": [(board) => (query(board).expr += ")"), (board) => (query(board).expr = "")],
-  "target-rate-interval-rule": [(board) => (query(board).expr = query(board).expr.replace("$__rate_interval", "5m"))],
+  "target-rate-interval-rule": [(board) => (query(board).expr = query(board).expr.replace("$__rate_interval", "5m")),
+    (board) => (query(board).expr = query(board).expr.replace("$__rate_interval", "$__range"))],
   "target-job-rule": [(board) => (query(board).expr = query(board).expr.replace('job=~"$job", ', ""))],
   "target-instance-rule": [
     (board) => (query(board).expr = query(board).expr.replace('instance=~"$instance"', 'instance="$instance"')),

@@ -89,6 +89,8 @@ test("selectors know their function and their range", () => {
   const [one, two] = new PromQL('rate(a_total{x="y\\"z"}[5m]) / max_over_time(b[1h:1m])').selectors();
   assert.deepEqual(one, { metric: "a_total", matchers: [{ label: "x", operator: "=", value: 'y"z' }], subquery: false, range: "5m", function: "rate" });
   assert.equal(two.subquery, true);
+  const [fixed] = new PromQL("topk(3, sum by (c) (increase(a_total[5m] @ end())))").selectors();
+  assert.deepEqual([fixed.function, fixed.range], ["increase", "5m"]);
 });
 
 test("the catalogue knows histograms by their samples", () => {

@@ -48,7 +48,7 @@ export function correlation(dialect: Dialect): dashboard.Dashboard {
 
 function overview(): Panel[] {
   const joined = (s: Pick<Stat, "title" | "description" | "expr">) =>
-    single({ ...s, unit: "percentunit", decimals: 2, width: 6, thresholds: JOINED_STEPS });
+    single({ ...s, unit: "percentunit", decimals: 2, width: 6, min: 0, max: 1, thresholds: JOINED_STEPS });
   return [
     joined({
       title: "Logs joined",
@@ -122,7 +122,7 @@ function joins(): Panel[] {
     }),
     graph({
       title: "Logs that wait",
-      description: "Logs held for their span right now, and what all held items weigh.",
+      description: "Logs held for their span right now.",
       unit: "short",
       width: 6,
       queries: [{ expr: sum(select("braid_window_waiting_logs")), legend: "logs" }],

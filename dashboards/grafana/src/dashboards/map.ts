@@ -116,7 +116,7 @@ function connections(dialect: Dialect): Panel {
   const each = new Edges([], ["client", "server", "connection_type"]);
   return rows({
     title: "Connections",
-    description: `Every connection over the time shown. Durations are the server's.${dialect.graphBuckets}`,
+    description: "Every connection over the time shown. Durations are the server's.",
     width: 24,
     height: 11,
     empty: "No requests between services",
@@ -133,11 +133,11 @@ function connections(dialect: Dialect): Panel {
       { label: "connection_type", header: "Connection", absent: "request" },
     ],
     columns: [
-      { header: "Requests", expr: each.count(), unit: "short", decimals: 0 },
+      { header: "Requests", expr: each.count(), unit: "locale", decimals: 0 },
       { header: "Rate", expr: each.meanRate(), unit: "reqps", decimals: 2 },
       { header: "Errors", expr: each.errorRatio(), unit: "percentunit", decimals: 2, thresholds: ERROR_STEPS },
       { header: "Mean", expr: each.mean("server"), unit: "s" },
-      { header: "p95", expr: each.quantile(0.95, "server"), unit: "s" },
+      { header: "p95", expr: each.quantile(0.95, "server"), unit: "s", below: dialect.graphBuckets },
     ],
     sortBy: "Requests",
   });
@@ -149,13 +149,13 @@ function busiest(what: "requests" | "failures"): Panel {
     title: what === "requests" ? "Busiest connections" : "Failures by connection",
     description:
       what === "requests"
-        ? "Requests a second on the ten busiest connections."
-        : "Failed requests a second on the ten connections where most fail; at 0, none do.",
+        ? "Requests a second on the ten connections that are busiest over the time shown."
+        : "Failed requests a second on the ten connections where most fail over the time shown; at 0, none do.",
     unit: "reqps",
     width: 12,
     queries: [
       {
-        expr: `topk(10, ${what === "requests" ? each.rate() : each.failedRate()})`,
+        expr: each.busiest(10, what),
         legend: "{{client}} to {{server}}",
       },
     ],

@@ -2,12 +2,12 @@
 
 import type * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 
+import { alertTable } from "../alerts.js";
 import { build } from "../build.js";
 import type { Dialect } from "../dialect.js";
 import { UIDS } from "../links.js";
 import { BAD, CALM, graph, type Panel, single, WARN } from "../panels.js";
 import { max, rate, select, sum } from "../promql.js";
-import { rows } from "../tables.js";
 import { dataSource, instances } from "../variables.js";
 import { account, outcomes, sinks } from "./sinks.js";
 
@@ -98,26 +98,12 @@ function overview(): Panel[] {
 
 /** From dashboards/prometheus/braid-alerts.yaml. Some of them are about instances that are gone, so all are shown. */
 function alerts(): Panel {
-  return rows({
+  return alertTable({
     title: "Alerts on Braid",
     description: "Braid's own alerts that fire or are about to, of every instance, as Prometheus sees them. Each has a runbook.",
-    width: 24,
-    height: 5,
-    empty: "No alert fires",
-    keys: [
-      { label: "alertname", header: "Alert" },
-      { label: "severity", header: "Severity" },
-      { label: "alertstate", header: "State" },
-      { label: "instance", header: "Instance", absent: "all" },
-    ],
-    columns: [
-      {
-        header: "Series",
-        expr: 'count by (alertname, severity, alertstate, instance) (ALERTS{alertname=~"Braid.+"})',
-        unit: "none",
-      },
-    ],
-    sortBy: "Severity",
+    height: 6,
+    matchers: ['alertname=~"Braid.+"'],
+    about: [{ label: "instance", header: "Instance", absent: "all" }],
   });
 }
 

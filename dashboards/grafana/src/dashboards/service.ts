@@ -82,7 +82,7 @@ function red(dialect: Dialect, served: string[]): Panel[] {
     buckets({
       title: "Durations",
       description:
-        "Requests by duration: the darker a cell, the more of them. Points are exemplars, failing and slow requests first: each leads to its trace.",
+        "Requests by duration: the more a cell stands out, the more of them. Points are exemplars, failing and slow requests first: each leads to its trace.",
       unit: dialect.latencyUnit,
       cellUnit: "reqps",
       width: 24,
@@ -144,7 +144,7 @@ function operations(dialect: Dialect, own: string): Panel {
       },
     ],
     columns: [
-      { header: "Requests", expr: each.count(), unit: "short", decimals: 0 },
+      { header: "Requests", expr: each.count(), unit: "locale", decimals: 0 },
       { header: "Rate", expr: each.meanRate(), unit: "reqps", decimals: 2 },
       {
         header: "Errors",
@@ -189,7 +189,7 @@ function neighbours(dialect: Dialect, which: "callers" | "callees"): Panel {
     description:
       (which === "callers"
         ? "Who calls the service, over the time shown, with the time that the service took."
-        : "Whom the service calls, over the time shown, with the time that it waited.") + dialect.graphBuckets,
+        : "Whom the service calls, over the time shown, with the time that it waited."),
     width: 12,
     empty: which === "callers" ? "Nothing calls it" : "It calls nothing",
     keys: [
@@ -201,11 +201,11 @@ function neighbours(dialect: Dialect, which: "callers" | "callees"): Panel {
       { label: "connection_type", header: "Connection", absent: "request" },
     ],
     columns: [
-      { header: "Requests", expr: edges.count(), unit: "short", decimals: 0 },
+      { header: "Requests", expr: edges.count(), unit: "locale", decimals: 0 },
       { header: "Rate", expr: edges.meanRate(), unit: "reqps", decimals: 2 },
       { header: "Errors", expr: edges.errorRatio(), unit: "percentunit", decimals: 2, thresholds: ERROR_STEPS },
       { header: "Mean", expr: edges.mean(side), unit: "s" },
-      { header: "p95", expr: edges.quantile(0.95, side), unit: "s" },
+      { header: "p95", expr: edges.quantile(0.95, side), unit: "s", below: dialect.graphBuckets },
     ],
     sortBy: "Requests",
   });

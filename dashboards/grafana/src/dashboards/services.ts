@@ -24,13 +24,14 @@ export function services(dialect: Dialect): dashboard.Dashboard {
   const legend = `{{${dialect.service}}}`;
   const detail = [toService("Service detail", seriesLabel(dialect.service), CARRY)];
 
-  const latency = (q: number): Panel =>
+  // Exemplars are of the slowest and failing requests: beside a median they would all be at the edge.
+  const latency = (q: number, exemplars = true): Panel =>
     graph({
       title: `p${q * 100} of duration`,
-      description: `${q * 100} % of a service's requests took no longer. Points are exemplars: each leads to a trace.`,
+      description: `${q * 100} % of a service's requests took no longer.${exemplars ? " Points are exemplars: each leads to a trace." : ""}`,
       unit: dialect.latencyUnit,
       width: 8,
-      queries: [{ expr: each.quantile(q), legend, exemplar: true }],
+      queries: [{ expr: each.quantile(q), legend, exemplar: exemplars }],
       links: detail,
     });
 
@@ -108,7 +109,7 @@ export function services(dialect: Dialect): dashboard.Dashboard {
             thresholds: ERROR_STEPS,
             links: detail,
           }),
-          latency(0.5),
+          latency(0.5, false),
           latency(0.95),
           latency(0.99),
         ],
@@ -133,7 +134,7 @@ export function services(dialect: Dialect): dashboard.Dashboard {
               },
             ],
             columns: [
-              { header: "Requests", expr: each.count(), unit: "short", decimals: 0 },
+              { header: "Requests", expr: each.count(), unit: "locale", decimals: 0 },
               { header: "Rate", expr: each.meanRate(), unit: "reqps", decimals: 2 },
               {
                 header: "Errors",
@@ -190,8 +191,8 @@ function worst(dialect: Dialect, served: string[], kind: "failing" | "slow"): Pa
       },
     ],
     columns: [
-      { header: "Requests", expr: of(operation.count()), unit: "short", decimals: 0 },
-      { header: "Failed", expr: of(orZero(failed, operation.count())), unit: "short", decimals: 0 },
+      { header: "Requests", expr: of(operation.count()), unit: "locale", decimals: 0 },
+      { header: "Failed", expr: of(orZero(failed, operation.count())), unit: "locale", decimals: 0 },
       {
         header: "Errors",
         expr: of(operation.errorRatioOverRange()),

@@ -20,15 +20,15 @@ export function account(): Panel {
       { label: "signal", header: "Signal" },
     ],
     columns: [
-      { header: "Accepted", expr: outcome("accepted"), unit: "none" },
-      { header: "Held", expr: place("held"), unit: "none" },
-      { header: "Queued", expr: place("queued"), unit: "none" },
-      { header: "Delivered", expr: outcome("delivered"), unit: "none" },
-      { header: "Dead-lettered", expr: outcome("dead_lettered"), unit: "none", thresholds: [[null, CALM], [1, BAD]] },
+      { header: "Accepted", expr: outcome("accepted"), unit: "locale" },
+      { header: "Held", expr: place("held"), unit: "locale" },
+      { header: "Queued", expr: place("queued"), unit: "locale" },
+      { header: "Delivered", expr: outcome("delivered"), unit: "locale" },
+      { header: "Dead-lettered", expr: outcome("dead_lettered"), unit: "locale", thresholds: [[null, CALM], [1, BAD]] },
       {
         header: "Dropped",
         expr: sum(select("braid_dropped_items_total"), ...by),
-        unit: "none",
+        unit: "locale",
         thresholds: [[null, CALM], [1, WARN]],
       },
       {

@@ -3,6 +3,7 @@
 
 import type * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 
+import { alertTable } from "../alerts.js";
 import { build } from "../build.js";
 import type { Dialect } from "../dialect.js";
 import { seriesLabel, field, toService, UIDS } from "../links.js";
@@ -78,10 +79,10 @@ export function slo(_: Dialect): dashboard.Dashboard {
             thresholds: [[null, CALM], [1, BAD]],
           }),
           objectives(),
-          firing(alerts),
+          firing(),
         ],
       },
-      { title: "Burn rates", panels: [burns("page"), burns("ticket")] },
+      { title: "Burn rates", panels: burns() },
       { title: "Budgets and errors", panels: budgets() },
     ],
   });
@@ -123,49 +124,40 @@ function objectives(): Panel {
   });
 }
 
-function firing(alerts: string): Panel {
-  return rows({
+function firing(): Panel {
+  return alertTable({
     title: "Alerts",
     description: "Burn-rate alerts of the chosen SLOs that fire or are about to, as Prometheus sees them.",
-    width: 24,
-    height: 6,
-    empty: "No alert fires",
-    keys: [
-      { label: "alertname", header: "Alert" },
-      { label: "severity", header: "Severity" },
-      { label: "alertstate", header: "State" },
+    height: 7,
+    matchers: [`alertname=~"${ALERTS}"`, 'service=~"$service"', 'slo=~"$slo"'],
+    about: [
       { label: "service", header: "Service", links: [toService("Service detail", field("service"), CARRY)] },
       { label: "slo", header: "SLO" },
     ],
-    columns: [
-      {
-        header: "Series",
-        expr: `count by (alertname, severity, alertstate, service, slo) (${alerts})`,
-        unit: "none",
-      },
-    ],
-    sortBy: "Severity",
   });
 }
 
-function burns(severity: "page" | "ticket"): Panel {
-  const windows: Window[] = severity === "page" ? ["5m", "1h", "30m", "6h"] : ["2h", "1d", "6h", "3d"];
-  const lines: [number | null, string][] =
-    severity === "page" ? [[null, CALM], [6, WARN], [14.4, BAD]] : [[null, CALM], [1, WARN], [3, BAD]];
-  return graph({
-    title: severity === "page" ? "Burn rate, the windows that page" : "Burn rate, the windows that open tickets",
-    description:
-      severity === "page"
-        ? "SLOFastBurn fires where both 5m and 1h are above 14.4, or both 30m and 6h above 6."
-        : "SLOSlowBurn fires where both 2h and 1d are above 3, or both 6h and 3d above 1.",
-    unit: "none",
-    width: 12,
-    height: 10,
-    decimals: 2,
-    queries: windows.map((window) => ({ expr: burn(window), legend: `${LEGEND}, ${window}` })),
-    thresholds: lines,
-    links: [toService("Service detail", seriesLabel("service"), CARRY)],
-  });
+/** The rows of docs/slo.md: an alert fires where the burn rate is above `above` in both windows. */
+const PAIRS: { long: Window; short: Window; above: number; alert: string; words: string }[] = [
+  { long: "1h", short: "5m", above: 14.4, alert: "SLOFastBurn", words: "1 hour and 5 minutes" },
+  { long: "6h", short: "30m", above: 6, alert: "SLOFastBurn", words: "6 hours and 30 minutes" },
+  { long: "1d", short: "2h", above: 3, alert: "SLOSlowBurn", words: "1 day and 2 hours" },
+  { long: "3d", short: "6h", above: 1, alert: "SLOSlowBurn", words: "3 days and 6 hours" },
+];
+
+function burns(): Panel[] {
+  return PAIRS.map(({ long, short, above, alert, words }) =>
+    graph({
+      title: `Burn rate, ${words}`,
+      description: `The lower of the burn rates over ${words}. ${alert} fires where it is above ${above}.`,
+      unit: "none",
+      width: 12,
+      decimals: 2,
+      queries: [{ expr: `(${burn(short)} <= ${burn(long)}) or ${burn(long)}`, legend: LEGEND }],
+      thresholds: [[null, CALM], [above, BAD]],
+      links: [toService("Service detail", seriesLabel("service"), CARRY)],
+    }),
+  );
 }
 
 function budgets(): Panel[] {

@@ -25,6 +25,10 @@ std::string Attribute(const google::protobuf::RepeatedPtrField<oracle::KeyValue>
   return "";
 }
 
+uint64_t Duration(const auto& seen) {
+  return seen.span.end_time_unix_nano() - seen.span.start_time_unix_nano();
+}
+
 // A shop that ran for a while, and what it exported, read by generated protobuf.
 class ShopTest : public ::testing::Test {
  protected:
@@ -113,7 +117,7 @@ TEST_F(ShopTest, TellsTheTruth) {
         operations[{seen.service, seen.span.name(), static_cast<SpanKind>(seen.span.kind())}];
     ++operation.spans;
     operation.errors += seen.span.status().code() == 2 ? 1 : 0;
-    operation.duration_ns += seen.span.end_time_unix_nano() - seen.span.start_time_unix_nano();
+    operation.durations.Add(Duration(seen));
     by_id[seen.span.span_id()] = &seen;
     traces.insert(seen.span.trace_id());
     if (seen.span.parent_span_id().empty() && seen.span.status().code() == 2) ++failed;
@@ -127,7 +131,8 @@ TEST_F(ShopTest, TellsTheTruth) {
     const Truth::Operation& told = truth_.operations[key];
     EXPECT_EQ(told.spans, operation.spans) << std::get<1>(key);
     EXPECT_EQ(told.errors, operation.errors) << std::get<1>(key);
-    EXPECT_EQ(told.duration_ns, operation.duration_ns) << std::get<1>(key);
+    EXPECT_EQ(told.durations.sum_ns(), operation.durations.sum_ns()) << std::get<1>(key);
+    EXPECT_EQ(told.durations.AtMost(), operation.durations.AtMost()) << std::get<1>(key);
   }
 
   std::map<std::pair<std::string, std::string>, Truth::Edge> calls;
@@ -137,13 +142,23 @@ TEST_F(ShopTest, TellsTheTruth) {
     Truth::Edge& edge = calls[{parent->second->service, seen.service}];
     ++edge.calls;
     if (parent->second->span.status().code() == 2 || seen.span.status().code() == 2) ++edge.failed;
+    edge.client.Add(Duration(*parent->second));
+    edge.server.Add(Duration(seen));
   }
   uint64_t checked = 0;
   for (const auto& [key, edge] : truth_.edges) {
     const auto& [client, server, type] = key;
-    if (type == "database" || type == "external") continue;
-    EXPECT_EQ((calls[{client, server}].calls), edge.calls) << client << " " << server;
-    EXPECT_EQ((calls[{client, server}].failed), edge.failed) << client << " " << server;
+    if (type == "database" || type == "external") {
+      EXPECT_EQ(edge.client.AtMost(), edge.server.AtMost()) << client << " " << server;
+      continue;
+    }
+    const Truth::Edge& seen = calls[{client, server}];
+    EXPECT_EQ(seen.calls, edge.calls) << client << " " << server;
+    EXPECT_EQ(seen.failed, edge.failed) << client << " " << server;
+    EXPECT_EQ(seen.client.sum_ns(), edge.client.sum_ns()) << client << " " << server;
+    EXPECT_EQ(seen.server.sum_ns(), edge.server.sum_ns()) << client << " " << server;
+    EXPECT_EQ(seen.client.AtMost(), edge.client.AtMost()) << client << " " << server;
+    EXPECT_EQ(seen.server.AtMost(), edge.server.AtMost()) << client << " " << server;
     ++checked;
   }
   EXPECT_EQ(checked, calls.size());
