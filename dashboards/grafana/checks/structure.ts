@@ -24,6 +24,7 @@ export function structure(files: Map<string, Dashboard>): Finding[] {
     grid(dashboard, say);
     variables(dashboard, say);
     links(dashboard, siblings, say);
+    carried(dashboard, siblings, say);
   }
   return found;
 }
@@ -47,6 +48,19 @@ function portable(dashboard: Dashboard, say: Say): void {
   for (const [path, text] of strings(dashboard)) {
     if (text.includes("${DS_")) say("portable", place(dashboard), `${path} has ${text}`);
     if (/\bhttps?:\/\//.test(text)) say("portable", place(dashboard), `${path} has an address: ${text}`);
+  }
+}
+
+/** The links in the heads carry the values of variables along by name, and Grafana keeps such a value even where it is none
+ *  to choose from: of several services, or of All, one that takes a single one would find nothing. */
+function carried(dashboard: Dashboard, siblings: Dashboard[], say: Say): void {
+  for (const variable of variablesOf(dashboard)) {
+    for (const other of siblings) {
+      const same = variablesOf(other).find(({ name }) => name === variable.name);
+      if (same && (same.multi ?? false) !== (variable.multi ?? false)) {
+        say("carried", place(dashboard), `variable ${variable.name} takes ${variable.multi ? "several" : "one"}, that of ${other.uid} does not`);
+      }
+    }
   }
 }
 

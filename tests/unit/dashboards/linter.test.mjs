@@ -30,11 +30,11 @@ const FAULTS = {
   ],
   "template-instance-rule": [(board) => without(board, "instance"), (board) => delete variable(board, "instance").allValue],
   "template-label-promql-rule": [
-    (board) => (variable(board, "service").query = "services"),
-    (board) => (variable(board, "service").query = "values(up, job)"),
-    (board) => (variable(board, "service").query = "label_values(up{job=, job)"),
+    (board) => (variable(board, "services").query = "services"),
+    (board) => (variable(board, "services").query = "values(up, job)"),
+    (board) => (variable(board, "services").query = "label_values(up{job=, job)"),
   ],
-  "template-on-time-change-reload-rule": [(board) => (variable(board, "service").refresh = 1)],
+  "template-on-time-change-reload-rule": [(board) => (variable(board, "services").refresh = 1)],
   "panel-datasource-rule": [(board) => (panel(board, "table").datasource = { type: "prometheus", uid: "mine" })],
   "panel-title-description-rule": [
     (board) => (panel(board, "stat").description = ""),

@@ -68,8 +68,8 @@ test("exemplars are not asked of recorded series", () => {
 });
 
 test("variables ask for what there is", () => {
-  assert.match(say((board) => (variable(board, "service").query = "label_values(up, job)")).join(), /asks for up/);
-  assert.match(say((board) => (variable(board, "service").query = "label_values(braid_chunks_total, colour)")).join(), /groups by colour/);
+  assert.match(say((board) => (variable(board, "services").query = "label_values(up, job)")).join(), /asks for up/);
+  assert.match(say((board) => (variable(board, "services").query = "label_values(braid_chunks_total, colour)")).join(), /groups by colour/);
 });
 
 test("LogQL and TraceQL", () => {

@@ -55,6 +55,13 @@ const FAULTS = {
       link.url = link.url.replace("%7B%20resource", "%7B%20resource.%7B");
     },
   ],
+  "several values where another dashboard takes one": [
+    "carried",
+    (board, files) => {
+      const text = JSON.stringify(board).replaceAll("$services", "$service").replaceAll('"name":"services"', '"name":"service"');
+      files.set("tempo/braid-services.json", JSON.parse(text));
+    },
+  ],
   "no links to the others": ["links", (board) => (board.links = [])],
 };
 

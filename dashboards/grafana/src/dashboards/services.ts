@@ -18,7 +18,7 @@ const TOP = 10;
 export const ERROR_STEPS: [number | null, string][] = [[null, CALM], [0.01, WARN], [0.05, BAD]];
 
 export function services(dialect: Dialect): dashboard.Dashboard {
-  const served = [`${dialect.service}=~"$service"`, SERVED];
+  const served = [`${dialect.service}=~"$services"`, SERVED];
   const all = new Red(dialect, served, []);
   const each = new Red(dialect, served, [dialect.service]);
   const legend = `{{${dialect.service}}}`;
@@ -46,8 +46,8 @@ export function services(dialect: Dialect): dashboard.Dashboard {
       dataSource("tempo"),
       ...instances(dialect.calls),
       choice({
-        name: "service",
-        label: "Service",
+        name: "services",
+        label: "Services",
         query: `label_values(${dialect.calls}{job=~"$job", instance=~"$instance"}, ${dialect.service})`,
         all: ".*",
       }),

@@ -23,7 +23,7 @@ const REMAINING_STEPS: [number | null, string][] = [[null, BAD], [0, WARN], [0.2
 type Window = "5m" | "30m" | "1h" | "2h" | "6h" | "1d" | "3d" | "30d";
 
 function chosen(metric: string): string {
-  return `${metric}{service=~"$service", slo=~"$slo"}`;
+  return `${metric}{service=~"$services", slo=~"$slo"}`;
 }
 
 function per(expr: string): string {
@@ -36,7 +36,7 @@ const errors = (window: Window) => per(chosen(`service:slo_error_ratio:rate${win
 const burn = (window: Window) => `${errors(window)} / ${per(chosen(BUDGET))}`;
 
 export function slo(_: Dialect): dashboard.Dashboard {
-  const alerts = `ALERTS{alertname=~"${ALERTS}", service=~"$service", slo=~"$slo"}`;
+  const alerts = `ALERTS{alertname=~"${ALERTS}", service=~"$services", slo=~"$slo"}`;
   return build({
     uid: UIDS.slo,
     title: "Braid / SLO",
@@ -45,8 +45,8 @@ export function slo(_: Dialect): dashboard.Dashboard {
     refresh: "1m",
     variables: [
       dataSource("prometheus"),
-      choice({ name: "service", label: "Service", query: `label_values(${OBJECTIVE}, service)`, all: ".+" }),
-      choice({ name: "slo", label: "SLO", query: `label_values(${OBJECTIVE}{service=~"$service"}, slo)`, all: ".+" }),
+      choice({ name: "services", label: "Services", query: `label_values(${OBJECTIVE}, service)`, all: ".+" }),
+      choice({ name: "slo", label: "SLO", query: `label_values(${OBJECTIVE}{service=~"$services"}, slo)`, all: ".+" }),
     ],
     sections: [
       {
@@ -129,7 +129,7 @@ function firing(): Panel {
     title: "Alerts",
     description: "Burn-rate alerts of the chosen SLOs that fire or are about to, as Prometheus sees them.",
     height: 7,
-    matchers: [`alertname=~"${ALERTS}"`, 'service=~"$service"', 'slo=~"$slo"'],
+    matchers: [`alertname=~"${ALERTS}"`, 'service=~"$services"', 'slo=~"$slo"'],
     about: [
       { label: "service", header: "Service", links: [toService("Service detail", field("service"), CARRY)] },
       { label: "slo", header: "SLO" },
