@@ -6,13 +6,14 @@ import type { DialectName } from "../src/dialect.js";
 import { committed, parsed, regenerated } from "./files.js";
 import { exclude, lint, loadExclusions, rules } from "./linter.js";
 import { panelsOf } from "./model.js";
+import { page } from "./page.js";
 import { queries } from "./queries.js";
 import { structure } from "./structure.js";
 import { types } from "./types.js";
 
 const texts = committed();
 const files = parsed(texts);
-const findings = [...regenerated(texts), ...structure(files), ...types(files)];
+const findings = [...regenerated(texts), ...structure(files), ...types(files), ...page()];
 for (const dialect of ["tempo", "otel"] as DialectName[]) {
   const boards = [...files].filter(([path]) => dirname(path) === dialect).map(([, dashboard]) => dashboard);
   findings.push(...boards.flatMap((dashboard) => queries(dialect, dashboard)));

@@ -1,10 +1,12 @@
-// Writes the dashboards and data sources of both dialects: npm run generate.
+// Writes the dashboards and data sources of both dialects, and the tables of docs/dashboards.md: npm run generate.
 
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { generateAll } from "./all.js";
+import { generateAll, made } from "./all.js";
+import { dialects } from "./dialect.js";
+import { PAGE, withTables } from "./page.js";
 
 /** dashboards/grafana; this file runs from out/src. */
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -17,5 +19,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     for (const old of readdirSync(to)) if (old.endsWith(".json")) rmSync(join(to, old));
   }
   for (const [path, text] of files) writeFileSync(join(ROOT, path), text);
-  console.log(`${files.size} files written`);
+  const page = join(ROOT, PAGE);
+  writeFileSync(page, withTables(readFileSync(page, "utf8"), made(dialects[0]!)));
+  console.log(`${files.size} files and the page's tables written`);
 }
