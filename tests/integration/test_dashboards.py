@@ -228,7 +228,7 @@ def test_correlation_quality(scene):
         return value
 
     assert last("Logs joined") > 0.99 and last("Traces complete") > 0.9
-    assert 0 < last("Exemplars that found their trace") <= 1
+    assert last("Exemplars that found their trace") > 0.9
     delays = [t for t in view.board.targets() if t.panel == "Join delay"]
     p50, p95, p99 = (max(value for _, value in view.run(t)[0]["samples"]) for t in delays)
     assert 0 <= p50 <= p95 <= p99 < 10
