@@ -9,7 +9,6 @@
 namespace braid::gateway::doctor {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr const char* kTrace = "b0000000000000000000000000000001";
