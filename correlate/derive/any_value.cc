@@ -120,8 +120,10 @@ std::optional<double> NumberOfAnyValue(std::string_view any_value) {
     case kAnyDouble: return std::bit_cast<double>(last.scalar);
     case kAnyString: {
       double number = 0;
-      const char* const end = last.bytes.data() + last.bytes.size();
-      const auto [at, error] = std::from_chars(last.bytes.data(), end, number);
+      if (last.bytes.empty()) return std::nullopt;
+      const char* const begin = &last.bytes.front();
+      const char* const end = begin + last.bytes.size();
+      const auto [at, error] = std::from_chars(begin, end, number);
       if (error != std::errc() || at != end) return std::nullopt;
       return number;
     }
