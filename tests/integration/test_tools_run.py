@@ -35,8 +35,9 @@ def running(tmp_path):
 
     yield start
     for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        if process.poll() is None:  # A test that failed. What it started is in groups of its own: it has to end them.
+            process.terminate()
+            process.wait(60)
 
 
 def get(url):
