@@ -14,7 +14,7 @@ import { increase, rate, select, sum } from "../promql.js";
 import { Red, SERVED } from "../red.js";
 import { rows } from "../tables.js";
 import { choice, dataSource, fixed, instances, TEMPO } from "../variables.js";
-import { ERROR_STEPS } from "./services.js";
+import { ERROR_STEPS, overRange } from "./services.js";
 
 const CARRY = ["prometheus_datasource", "loki_datasource", "tempo_datasource", "job", "instance"];
 
@@ -144,18 +144,7 @@ function operations(dialect: Dialect, own: string): Panel {
       },
     ],
     columns: [
-      { header: "Requests", expr: each.count(), unit: "locale", decimals: 0 },
-      { header: "Rate", expr: each.meanRate(), unit: "reqps", decimals: 2 },
-      {
-        header: "Errors",
-        expr: each.errorRatioOverRange(),
-        unit: "percentunit",
-        decimals: 2,
-        thresholds: ERROR_STEPS,
-      },
-      { header: "p50", expr: each.quantileOverRange(0.5), unit: dialect.latencyUnit },
-      { header: "p95", expr: each.quantileOverRange(0.95), unit: dialect.latencyUnit },
-      { header: "p99", expr: each.quantileOverRange(0.99), unit: dialect.latencyUnit },
+      ...overRange(dialect, each),
       { header: "Mean self time", expr: `${self} / (${selfSpans} > 0)`, unit: "s" },
     ],
     sortBy: "Requests",

@@ -8,7 +8,7 @@ import { field, seriesLabel, toService, toTraces, UIDS } from "../links.js";
 import { BAD, CALM, graph, type Panel, single, WARN } from "../panels.js";
 import { orZero } from "../promql.js";
 import { Red, SERVED } from "../red.js";
-import { rows } from "../tables.js";
+import { type Column, rows } from "../tables.js";
 import { choice, dataSource, instances } from "../variables.js";
 
 const CARRY = ["prometheus_datasource", "tempo_datasource", "job", "instance"];
@@ -16,6 +16,24 @@ const TOP = 10;
 
 /** From which share of failed requests on a service is worth a look, and from which on it is in trouble. */
 export const ERROR_STEPS: [number | null, string][] = [[null, CALM], [0.01, WARN], [0.05, BAD]];
+
+/** Rate, errors and duration over the time shown, as columns. */
+export function overRange(dialect: Dialect, each: Red): Column[] {
+  return [
+    { header: "Requests", expr: each.count(), unit: "locale", decimals: 0 },
+    { header: "Rate", expr: each.meanRate(), unit: "reqps", decimals: 2 },
+    {
+      header: "Errors",
+      expr: each.errorRatioOverRange(),
+      unit: "percentunit",
+      decimals: 2,
+      thresholds: ERROR_STEPS,
+    },
+    { header: "p50", expr: each.quantileOverRange(0.5), unit: dialect.latencyUnit },
+    { header: "p95", expr: each.quantileOverRange(0.95), unit: dialect.latencyUnit },
+    { header: "p99", expr: each.quantileOverRange(0.99), unit: dialect.latencyUnit },
+  ];
+}
 
 export function services(dialect: Dialect): dashboard.Dashboard {
   const served = [`${dialect.service}=~"$services"`, SERVED];
@@ -133,20 +151,7 @@ export function services(dialect: Dialect): dashboard.Dashboard {
                 ],
               },
             ],
-            columns: [
-              { header: "Requests", expr: each.count(), unit: "locale", decimals: 0 },
-              { header: "Rate", expr: each.meanRate(), unit: "reqps", decimals: 2 },
-              {
-                header: "Errors",
-                expr: each.errorRatioOverRange(),
-                unit: "percentunit",
-                decimals: 2,
-                thresholds: ERROR_STEPS,
-              },
-              { header: "p50", expr: each.quantileOverRange(0.5), unit: dialect.latencyUnit },
-              { header: "p95", expr: each.quantileOverRange(0.95), unit: dialect.latencyUnit },
-              { header: "p99", expr: each.quantileOverRange(0.99), unit: dialect.latencyUnit },
-            ],
+            columns: overRange(dialect, each),
             sortBy: "Errors",
           }),
           worst(dialect, served, "failing"),
